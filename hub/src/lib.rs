@@ -1,0 +1,5 @@
+//! gander's hub: collects readings of every server, stores, alerts, and shows them.
+//!
+//! See `ARCHITECTURE.md` for the picture and the direction of dependency.
+
+pub mod model;

@@ -1,0 +1,3 @@
+//! The `gander-hub` program: picks a subcommand.
+
+fn main() {}

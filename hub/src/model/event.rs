@@ -1,0 +1,56 @@
+//! Things that happened, for the record: status changes, host keys, people's actions.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ServerId, Timestamp};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: EventKind,
+    /// To which server.
+    pub server_id: Option<ServerId>,
+    /// By whom: a user name, `token:NAME`, or `None` for the hub itself.
+    pub actor: Option<String>,
+    /// Values for the sentence: codes, names, counts. Never a secret.
+    pub details: serde_json::Value,
+}
+
+/// The kinds of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// The hub started.
+    HubStarted,
+    /// A server was enrolled.
+    ServerAdded,
+    /// A server's configuration changed.
+    ServerChanged,
+    /// A server was removed, with its data.
+    ServerDeleted,
+    /// A server answers (again).
+    ServerOnline,
+    /// A server stopped answering; `details` holds the error's code and message.
+    ServerOffline,
+    /// A server was rebooted: its boot id changed.
+    ServerRebooted,
+    /// A host key was pinned.
+    HostKeyPinned,
+    /// A host proved another key than the pinned one.
+    HostKeyChanged,
+    /// An alert was resolved by a person.
+    AlertResolved,
+    /// Samples were deleted by a person.
+    SamplesDeleted,
+    /// Somebody logged in.
+    LoggedIn,
+    /// A log-in failed.
+    LoginFailed,
+    /// A user was made, changed or removed.
+    UserChanged,
+    /// An API token was made or removed.
+    TokenChanged,
+}

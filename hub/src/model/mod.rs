@@ -1,0 +1,23 @@
+//! The words every part of the hub shares: ids, times, servers, readings, alerts, users.
+//!
+//! Plain data and pure functions. No I/O, no clock, no SQL, no HTTP: every sibling may
+//! depend on this module and it depends on none of them.
+
+pub mod alert;
+pub mod commit;
+pub mod event;
+pub mod host_key;
+pub mod reading;
+pub mod secret;
+pub mod server;
+pub mod time;
+pub mod user;
+
+pub use alert::{Alert, AlertId, Level};
+pub use event::{Event, EventKind};
+pub use host_key::HostKey;
+pub use reading::{CollectError, CollectErrorCode, Origin, Reading};
+pub use secret::Secret;
+pub use server::{Server, ServerId, ServerState, Status, Transport};
+pub use time::Timestamp;
+pub use user::{Role, User, UserId};

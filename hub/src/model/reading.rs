@@ -1,0 +1,109 @@
+//! What a collector hands to ingest: one attempt to look at one server, successful or not.
+
+use gander_probe::Snapshot;
+use serde::{Deserialize, Serialize};
+
+use super::{HostKey, ServerId, Timestamp};
+
+/// One attempt to look at one server.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// Which server.
+    pub server_id: ServerId,
+    /// By which way.
+    pub origin: Origin,
+    /// When the values were true, by the hub's clock (a failure: when it was noticed).
+    pub taken_at: Timestamp,
+    /// The snapshot, or why there is none.
+    pub outcome: Result<Box<Snapshot>, CollectError>,
+    /// Set on the first reading of a new connection.
+    pub contact: Option<Contact>,
+}
+
+/// What a new connection showed of its peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// The host key it proved; `None` where the transport has none.
+    pub host_key: Option<HostKey>,
+}
+
+/// The way a reading came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Polled over SSH.
+    Ssh,
+    /// The hub's own machine, read in process.
+    Local,
+    /// Streamed by an agent.
+    Agent,
+}
+
+/// Why a server could not be read. The code is for programs and translations, the message
+/// for a person: it names the server, the cause and the fix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, thiserror::Error)]
+#[error("{message}")]
+pub struct CollectError {
+    /// What kind of failure.
+    pub code: CollectErrorCode,
+    /// One sentence in English that names the cause and the fix.
+    pub message: String,
+    /// Values for the sentence in another language: `host`, `port`, `user`, `fingerprint`, `expected_fingerprint`, …
+    pub params: std::collections::BTreeMap<String, String>,
+}
+
+/// The kinds of failure.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum CollectErrorCode {
+    /// The host name has no address.
+    UnknownHost,
+    /// Nothing listens on the port.
+    ConnectionRefused,
+    /// No route to the host or network.
+    NoRoute,
+    /// Nobody answered in time.
+    Timeout,
+    /// What answers does not speak SSH, or shares no algorithm with us.
+    Protocol,
+    /// The password was refused.
+    PasswordRefused,
+    /// The key was refused.
+    KeyRefused,
+    /// The private key cannot be read, or its passphrase is wrong.
+    KeyUnreadable,
+    /// No credential is stored for this server.
+    NoCredential,
+    /// The host proved another key than the pinned one.
+    HostKeyChanged,
+    /// The jump host could not be passed.
+    JumpHost,
+    /// The connection ended in the middle.
+    Disconnected,
+    /// The shell did not run the probe (no shell, a forced command, not Linux).
+    ProbeFailed,
+    /// The node sent more than a poll may hold.
+    TooMuchOutput,
+    /// The node is not Linux.
+    NotLinux,
+    /// The hub's own machine could not be read.
+    Local,
+}
+
+impl CollectErrorCode {
+    /// Whether a person must act before another try can succeed.
+    #[must_use]
+    pub fn needs_a_person(self) -> bool {
+        matches!(
+            self,
+            Self::PasswordRefused
+                | Self::KeyRefused
+                | Self::KeyUnreadable
+                | Self::NoCredential
+                | Self::HostKeyChanged
+                | Self::NotLinux
+        )
+    }
+}

@@ -1,0 +1,197 @@
+//! A monitored server: what a person configured, and what the hub last saw of it.
+
+use gander_probe::Snapshot;
+use serde::{Deserialize, Serialize};
+
+use super::{CollectError, HostKey, Origin, Secret, Timestamp};
+
+/// Row id of a server.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(transparent)]
+pub struct ServerId(pub i64);
+
+impl std::fmt::Display for ServerId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// How the hub reads a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// The agent while it streams, SSH otherwise.
+    Auto,
+    /// SSH only.
+    Ssh,
+    /// The agent only.
+    Agent,
+    /// In process: the hub's own machine. Only the hub itself makes such a server.
+    Local,
+}
+
+impl Transport {
+    /// The name in JSON and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ssh => "ssh",
+            Self::Agent => "agent",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// Warning and critical threshold of one measure, in percent (1 to 100).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// At or above: warning.
+    pub warning_percent: u8,
+    /// At or above: critical.
+    pub critical_percent: u8,
+}
+
+/// The thresholds of one server. Defaults: cpu 80/90, memory 85/90, disk 90/95.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// CPU use.
+    pub cpu: Threshold,
+    /// Memory use.
+    pub memory: Threshold,
+    /// Use of each filesystem.
+    pub disk: Threshold,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            cpu: Threshold {
+                warning_percent: 80,
+                critical_percent: 90,
+            },
+            memory: Threshold {
+                warning_percent: 85,
+                critical_percent: 90,
+            },
+            disk: Threshold {
+                warning_percent: 90,
+                critical_percent: 95,
+            },
+        }
+    }
+}
+
+/// How the hub logs in over SSH, in the clear. Never serialised.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SshCredential {
+    /// For password and keyboard-interactive.
+    pub password: Option<Secret>,
+    /// A private key: OpenSSH, PEM or PKCS#8 text.
+    pub private_key: Option<Secret>,
+    /// Opens the private key.
+    pub passphrase: Option<Secret>,
+}
+
+impl SshCredential {
+    /// Whether there is nothing to log in with.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.password.is_none() && self.private_key.is_none()
+    }
+}
+
+/// What a person configured of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSpec {
+    /// Unique, 1 to 100 characters.
+    pub name: String,
+    /// Address or host name.
+    pub ip: String,
+    /// 1 to 65535.
+    pub ssh_port: u16,
+    /// Log-in name on the node.
+    pub ssh_user: String,
+    /// How the hub reads it.
+    pub transport: Transport,
+    /// Its own poll interval in seconds; `None` takes the hub's.
+    pub interval_seconds: Option<u32>,
+    /// Another enrolled server to go through.
+    pub jump_server_id: Option<ServerId>,
+    /// Free words for filtering.
+    pub tags: Vec<String>,
+    /// One group, or none.
+    pub group: Option<String>,
+    /// Alert thresholds.
+    pub thresholds: Thresholds,
+    /// `false`: kept, but not polled.
+    pub enabled: bool,
+}
+
+/// A server as stored. Secrets are not part of it: only collection gets those.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Row id.
+    pub id: ServerId,
+    /// What a person configured.
+    pub spec: ServerSpec,
+    /// Whether a password is stored.
+    pub has_password: bool,
+    /// Whether a private key is stored.
+    pub has_key: bool,
+    /// The pinned host key.
+    pub host_key: Option<HostKey>,
+    /// When it was enrolled.
+    pub created_at: Timestamp,
+    /// When its configuration last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Whether a server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Not tried yet since it was enrolled.
+    #[default]
+    Unknown,
+    /// The last try succeeded.
+    Online,
+    /// The last try failed.
+    Offline,
+    /// Switched off by a person.
+    Paused,
+}
+
+impl Status {
+    /// The name in JSON and in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// What the hub last saw of a server; survives a restart except for the snapshot's detail.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ServerState {
+    /// Whether it answers.
+    pub status: Status,
+    /// Since when it has had this status.
+    pub status_since: Option<Timestamp>,
+    /// The last successful reading.
+    pub last_success: Option<Timestamp>,
+    /// Failed readings since the last success.
+    pub failure_count: u32,
+    /// Why the last reading failed; `None` while online.
+    pub error: Option<CollectError>,
+    /// The way the last reading came.
+    pub origin: Option<Origin>,
+    /// The newest value of every section, merged over readings.
+    pub snapshot: Option<Box<Snapshot>>,
+}

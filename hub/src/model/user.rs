@@ -1,0 +1,61 @@
+//! Who may use the hub.
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// Row id of a user.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(transparent)]
+pub struct UserId(pub i64);
+
+/// What somebody may do.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Sees everything, changes nothing but their own password.
+    Viewer,
+    /// Sees and changes everything.
+    Admin,
+}
+
+impl Role {
+    /// The name in JSON, in the database and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "viewer" => Ok(Self::Viewer),
+            "admin" => Ok(Self::Admin),
+            other => Err(format!("role is \"{other}\"; it must be admin or viewer")),
+        }
+    }
+}
+
+/// Somebody who logs in with a name and a password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct User {
+    /// Row id.
+    pub id: UserId,
+    /// Log-in name, unique.
+    pub username: String,
+    /// What they may do.
+    pub role: Role,
+    /// When the account was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
