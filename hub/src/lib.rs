@@ -2,4 +2,5 @@
 //!
 //! See `ARCHITECTURE.md` for the picture and the direction of dependency.
 
+pub mod collect;
 pub mod model;

@@ -1,0 +1,191 @@
+//! Collecting: looks at every server at its own pace and hands one [`Reading`] per look to
+//! ingest, failures included.
+//!
+//! Targets come in through a `watch` (so that servers are added, changed and removed while
+//! the hub runs), readings go out through a bounded channel whose back-pressure slows the
+//! polls down instead of filling memory. Knows nothing of the store, of alerts or of HTTP.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use crate::model::{CollectError, HostKey, Reading, Server, ServerId, server::SshCredential};
+
+/// One server to collect from, with what is needed to log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The server as stored.
+    pub server: Server,
+    /// How to log in, in the clear.
+    pub credential: SshCredential,
+}
+
+/// Every server the hub knows. Jump hosts are looked up by id among them.
+pub type Targets = Arc<Vec<Arc<Target>>>;
+
+/// Limits and paces of collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectConfig {
+    /// Poll interval of servers that have none of their own.
+    pub default_interval: Duration,
+    /// The longest a connection may take, from the first packet to the running probe.
+    pub connect_timeout: Duration,
+    /// The longest an established connection may take to answer one poll.
+    pub poll_timeout: Duration,
+    /// SSH handshakes under way at once, over all servers.
+    pub max_handshakes: usize,
+    /// SSH handshakes under way at once to one address (sshd's `MaxStartups` begins to refuse at 10).
+    pub max_handshakes_per_address: usize,
+    /// The most one answer may hold, in bytes.
+    pub max_poll_bytes: usize,
+    /// The most a login shell may print before the probe says hello, in bytes.
+    pub max_noise_bytes: usize,
+}
+
+impl Default for CollectConfig {
+    fn default() -> Self {
+        Self {
+            default_interval: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            poll_timeout: Duration::from_secs(10),
+            max_handshakes: 64,
+            max_handshakes_per_address: 8,
+            max_poll_bytes: 512 * 1024,
+            max_noise_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// A wish to look at once instead of at the next interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// At every server.
+    All,
+    /// At one.
+    One(ServerId),
+}
+
+/// A host to connect to, outside of regular collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectSpec {
+    /// The server's name, for error messages.
+    pub name: String,
+    /// Address or host name.
+    pub host: String,
+    /// SSH port.
+    pub port: u16,
+    /// Log-in name.
+    pub user: String,
+    /// How to log in.
+    pub credential: SshCredential,
+    /// The host key it must prove; `None` takes any (and reports it).
+    pub expected_host_key: Option<HostKey>,
+    /// The host to go through.
+    pub jump: Option<Box<ConnectSpec>>,
+}
+
+/// What a connection test found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestReport {
+    /// Time from the first packet until the probe's first answer, in milliseconds.
+    pub latency_ms: u64,
+    /// The host key it proved.
+    pub host_key: HostKey,
+    /// `PRETTY_NAME` of its `/etc/os-release`.
+    pub os: Option<String>,
+    /// Kernel release.
+    pub kernel: Option<String>,
+    /// Its own host name.
+    pub hostname: Option<String>,
+}
+
+/// What a private key is, without the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …
+    pub algorithm: String,
+    /// `SHA256:…`, as `ssh-keygen -lf` prints it.
+    pub fingerprint: String,
+    /// The line for `authorized_keys`: algorithm and key in base64, without a comment.
+    pub public_key: String,
+}
+
+/// Collects from every target until it is told to stop.
+pub struct Collector {
+    config: CollectConfig,
+    targets: tokio::sync::watch::Receiver<Targets>,
+    focus: tokio::sync::watch::Receiver<Arc<HashSet<ServerId>>>,
+    refresh: tokio::sync::mpsc::Receiver<Refresh>,
+    readings: tokio::sync::mpsc::Sender<Reading>,
+}
+
+impl Collector {
+    /// Takes what it needs; nothing runs before [`Collector::run`].
+    #[must_use]
+    pub fn new(
+        config: CollectConfig,
+        targets: tokio::sync::watch::Receiver<Targets>,
+        focus: tokio::sync::watch::Receiver<Arc<HashSet<ServerId>>>,
+        refresh: tokio::sync::mpsc::Receiver<Refresh>,
+        readings: tokio::sync::mpsc::Sender<Reading>,
+    ) -> Self {
+        Self {
+            config,
+            targets,
+            focus,
+            refresh,
+            readings,
+        }
+    }
+
+    /// Collects until `shutdown`, then closes every connection within a bounded time.
+    ///
+    /// # Errors
+    /// The receiver of the readings is gone before `shutdown`.
+    pub async fn run(self, shutdown: tokio_util::sync::CancellationToken) -> anyhow::Result<()> {
+        let Self {
+            config: _,
+            targets: _,
+            focus: _,
+            refresh: _,
+            readings: _,
+        } = self;
+        shutdown.cancelled().await;
+        Ok(())
+    }
+}
+
+/// Connects to a host, logs in and runs the probe once; within 10 s in all.
+///
+/// # Errors
+/// Why it could not be read.
+pub async fn test(_config: &CollectConfig, _spec: &ConnectSpec) -> Result<TestReport, CollectError> {
+    Err(not_yet())
+}
+
+/// Asks a host for its host key. No credential is sent to it (a jump host is logged in to).
+///
+/// # Errors
+/// Why it could not be reached.
+pub async fn fetch_host_key(
+    _config: &CollectConfig,
+    _host: &str,
+    _port: u16,
+    _jump: Option<&ConnectSpec>,
+) -> Result<HostKey, CollectError> {
+    Err(not_yet())
+}
+
+/// Reads a private key (OpenSSH, PEM, PKCS#8) so that a form can refuse an unusable one at once.
+///
+/// # Errors
+/// `KeyUnreadable`, with what is wrong with it.
+pub fn parse_private_key(_key: &str, _passphrase: Option<&str>) -> Result<KeyInfo, CollectError> {
+    Err(not_yet())
+}
+
+fn not_yet() -> CollectError {
+    CollectError {
+        code: crate::model::CollectErrorCode::Local,
+        message: "collection is not part of this build".into(),
+        params: std::collections::BTreeMap::new(),
+    }
+}
