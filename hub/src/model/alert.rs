@@ -112,6 +112,16 @@ pub struct Alert {
     pub held: bool,
     /// Since when the value has been under the clear threshold, while firing.
     pub clearing_since: Option<Timestamp>,
-    /// Values for the message: `value_permille`, `threshold_permille`, `mount_point`, `cause`, `cause_message`, ….
+    /// Since when the value has asked for the other level, while firing: at or over the critical
+    /// threshold of a warning, or under the clear threshold of a critical alert.
+    pub level_change_since: Option<Timestamp>,
+    /// The newest reading that a running clock of this alert (`pending_since`, `clearing_since`,
+    /// `level_change_since`) rests on (event time). A long gap after it starts the clock anew:
+    /// time in which nobody looked proves nothing.
+    pub evidence_at: Timestamp,
+    /// Readings in a row that showed the condition, while pending.
+    pub evidence_count: u32,
+    /// Values for the message: `value_permille`, `threshold_permille`, `mount_point`; of an
+    /// unreachable server `cause_code`, `cause_message`, `cause_params`.
     pub params: BTreeMap<String, serde_json::Value>,
 }
