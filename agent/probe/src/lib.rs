@@ -2,7 +2,20 @@
 //! and the [`Snapshot`] they make.
 //!
 //! No tokio, no russh, no SQL: text comes in as `&str`, integers go out.
+//!
+//! The way of a value: [`script`] runs on the node, [`wire`] asks it and cuts its stream into
+//! [`Answer`]s, [`parse`] turns an answer's text into the counters of a [`RawSample`], and
+//! [`delta::Differ`] subtracts two of them into a [`Snapshot`]. [`local`] makes the same
+//! [`Answer`] from this machine's own files.
 
+pub mod delta;
+pub mod local;
+pub mod parse;
+pub mod script;
 pub mod snapshot;
+pub mod wire;
 
+pub use delta::Differ;
+pub use parse::RawSample;
 pub use snapshot::Snapshot;
+pub use wire::{Answer, Decoder, Frame, Hello, Limits, Section, Sections, WireError};
