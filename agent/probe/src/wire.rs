@@ -406,7 +406,10 @@ impl Decoder {
                 self.state = State::Body { seq, length };
                 Ok(())
             }
-            _ => Err(malformed(format!("unexpected \"{}\"", sanitise(marker.as_bytes())))),
+            _ => Err(malformed(format!(
+                "unexpected \"{}\"",
+                sanitise(marker.as_bytes())
+            ))),
         }
     }
 }
@@ -453,7 +456,10 @@ fn section_name(name: &str) -> Result<String, WireError> {
     if fits {
         Ok(name.to_owned())
     } else {
-        Err(malformed(format!("a section called \"{}\"", sanitise(name.as_bytes()))))
+        Err(malformed(format!(
+            "a section called \"{}\"",
+            sanitise(name.as_bytes())
+        )))
     }
 }
 
