@@ -3,4 +3,7 @@
 //! See `ARCHITECTURE.md` for the picture and the direction of dependency.
 
 pub mod collect;
+pub mod config;
+pub mod ingest;
+pub mod live;
 pub mod model;

@@ -54,3 +54,27 @@ pub enum EventKind {
     /// An API token was made or removed.
     TokenChanged,
 }
+
+/// Who did something: a user name, `token:NAME`, or nobody but the hub itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Actor(pub Option<String>);
+
+impl Actor {
+    /// The hub itself.
+    #[must_use]
+    pub fn hub() -> Self {
+        Self(None)
+    }
+
+    /// Somebody who logged in with a name and a password.
+    #[must_use]
+    pub fn user(username: &str) -> Self {
+        Self(Some(username.to_owned()))
+    }
+
+    /// A program with an API token.
+    #[must_use]
+    pub fn token(name: &str) -> Self {
+        Self(Some(format!("token:{name}")))
+    }
+}
