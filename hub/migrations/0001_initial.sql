@@ -1,0 +1,165 @@
+-- Times are milliseconds since 1970 in UTC. Sealed columns hold version, nonce and ciphertext
+-- (store/seal.rs). Enumerations that will grow have no closed CHECK: changing one means
+-- rebuilding its table.
+
+CREATE TABLE meta (
+    key   TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- AUTOINCREMENT: the id of a deleted server is never given again, so that samples which are
+-- still being swept away can never show up under another one.
+CREATE TABLE server (
+    id                        INTEGER PRIMARY KEY AUTOINCREMENT,
+    name                      TEXT    NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 100),
+    ip                        TEXT    NOT NULL CHECK (length(ip) > 0),
+    ssh_port                  INTEGER NOT NULL CHECK (ssh_port BETWEEN 1 AND 65535),
+    ssh_user                  TEXT    NOT NULL,
+    transport                 TEXT    NOT NULL CHECK (transport IN ('auto', 'ssh', 'agent', 'local')),
+    interval_seconds          INTEGER CHECK (interval_seconds > 0),
+    jump_server_id            INTEGER REFERENCES server (id) ON DELETE RESTRICT,
+    tags                      TEXT    NOT NULL CHECK (json_type(tags) = 'array'),
+    group_name                TEXT,
+    cpu_warning_percent       INTEGER NOT NULL CHECK (cpu_warning_percent BETWEEN 1 AND 100),
+    cpu_critical_percent      INTEGER NOT NULL CHECK (cpu_critical_percent BETWEEN 1 AND 100),
+    memory_warning_percent    INTEGER NOT NULL CHECK (memory_warning_percent BETWEEN 1 AND 100),
+    memory_critical_percent   INTEGER NOT NULL CHECK (memory_critical_percent BETWEEN 1 AND 100),
+    disk_warning_percent      INTEGER NOT NULL CHECK (disk_warning_percent BETWEEN 1 AND 100),
+    disk_critical_percent     INTEGER NOT NULL CHECK (disk_critical_percent BETWEEN 1 AND 100),
+    enabled                   INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    password                  BLOB,
+    private_key               BLOB,
+    passphrase                BLOB,
+    host_key_algorithm        TEXT,
+    host_key_fingerprint      TEXT,
+    host_key_public           TEXT,
+    created_at                INTEGER NOT NULL,
+    updated_at                INTEGER NOT NULL,
+    CHECK ((host_key_algorithm IS NULL) = (host_key_public IS NULL)),
+    CHECK ((host_key_fingerprint IS NULL) = (host_key_public IS NULL))
+) STRICT;
+
+CREATE INDEX server_by_jump_host ON server (jump_server_id) WHERE jump_server_id IS NOT NULL;
+
+-- What the hub last saw of a server: its state across a restart.
+CREATE TABLE status (
+    server_id     INTEGER PRIMARY KEY REFERENCES server (id) ON DELETE CASCADE,
+    status        TEXT    NOT NULL,
+    status_since  INTEGER,
+    last_success  INTEGER,
+    failure_count INTEGER NOT NULL CHECK (failure_count >= 0),
+    error         TEXT CHECK (json_valid(error)),
+    origin        TEXT,
+    boot_id       TEXT,
+    system        TEXT CHECK (json_valid(system))
+) STRICT;
+
+-- The dictionary of series; metric is an id of the catalogue (model/metric.rs).
+-- last_seen_at trails the newest sample with a value of the series by at most an hour.
+CREATE TABLE series (
+    id           INTEGER PRIMARY KEY,
+    server_id    INTEGER NOT NULL REFERENCES server (id) ON DELETE CASCADE,
+    metric       INTEGER NOT NULL,
+    label        TEXT    NOT NULL CHECK (length(CAST(label AS BLOB)) <= 255),
+    last_seen_at INTEGER NOT NULL,
+    UNIQUE (server_id, metric, label)
+) STRICT;
+
+-- Which series the cells of a sample belong to, in their order: varint ids.
+-- No sample of a layout is newer than its last_used_at plus an hour.
+CREATE TABLE layout (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    server_id    INTEGER NOT NULL REFERENCES server (id) ON DELETE CASCADE,
+    series       BLOB    NOT NULL,
+    last_used_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX layout_by_server ON layout (server_id);
+
+-- One row a server and moment. No foreign key: a deleted server's samples are swept away
+-- afterwards in small batches (table removal), never in one giant transaction.
+CREATE TABLE sample (
+    server_id INTEGER NOT NULL,
+    taken_at  INTEGER NOT NULL,
+    layout_id INTEGER NOT NULL,
+    cells     BLOB    NOT NULL,
+    PRIMARY KEY (server_id, taken_at)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sample_by_time ON sample (taken_at);
+
+-- Number of samples a server has, kept with every write: counting rows would read them all.
+CREATE TABLE tally (
+    server_id INTEGER PRIMARY KEY,
+    samples   INTEGER NOT NULL
+) STRICT;
+
+-- Deleted servers whose samples are still to be swept away.
+CREATE TABLE removal (
+    server_id INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TABLE alert (
+    id                 INTEGER PRIMARY KEY,
+    server_id          INTEGER NOT NULL REFERENCES server (id) ON DELETE CASCADE,
+    rule               TEXT    NOT NULL,
+    label              TEXT    NOT NULL,
+    phase              TEXT    NOT NULL CHECK (phase IN ('pending', 'firing', 'resolved')),
+    level              TEXT    NOT NULL CHECK (level IN ('warning', 'critical')),
+    pending_since      INTEGER NOT NULL,
+    created_at         INTEGER NOT NULL,
+    resolved_at        INTEGER,
+    resolved_by        TEXT,
+    held               INTEGER NOT NULL CHECK (held IN (0, 1)),
+    clearing_since     INTEGER,
+    level_change_since INTEGER,
+    evidence_at        INTEGER NOT NULL,
+    evidence_count     INTEGER NOT NULL,
+    params             TEXT    NOT NULL CHECK (json_type(params) = 'object')
+) STRICT;
+
+-- One open alert per (rule, server, label).
+CREATE UNIQUE INDEX alert_open ON alert (server_id, rule, label) WHERE phase <> 'resolved' OR held = 1;
+CREATE INDEX alert_by_server ON alert (server_id, id);
+CREATE INDEX alert_firing ON alert (id) WHERE phase = 'firing';
+
+CREATE TABLE event (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    at        INTEGER NOT NULL,
+    kind      TEXT    NOT NULL,
+    server_id INTEGER,
+    actor     TEXT,
+    details   TEXT    NOT NULL CHECK (json_valid(details))
+) STRICT;
+
+CREATE INDEX event_by_server ON event (server_id, id) WHERE server_id IS NOT NULL;
+CREATE INDEX event_by_kind ON event (kind, id);
+CREATE INDEX event_by_time ON event (at);
+
+CREATE TABLE user (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    username      TEXT    NOT NULL UNIQUE CHECK (length(username) > 0),
+    password_hash TEXT    NOT NULL,
+    role          TEXT    NOT NULL CHECK (role IN ('viewer', 'admin')),
+    created_at    INTEGER NOT NULL
+) STRICT;
+
+-- Tokens are random; only their SHA-256 is kept.
+CREATE TABLE session (
+    token_hash BLOB    NOT NULL PRIMARY KEY CHECK (length(token_hash) = 32),
+    user_id    INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX session_by_user ON session (user_id);
+CREATE INDEX session_by_expiry ON session (expires_at);
+
+CREATE TABLE api_token (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    name       TEXT    NOT NULL UNIQUE CHECK (length(name) > 0),
+    token_hash BLOB    NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    role       TEXT    NOT NULL CHECK (role IN ('viewer', 'admin')),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER
+) STRICT;

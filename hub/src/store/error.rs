@@ -1,0 +1,150 @@
+//! What can go wrong in the store, in words that name the fix.
+
+use std::path::PathBuf;
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A unique name is in use.
+    #[error("the name \"{name}\" is already taken: choose another")]
+    NameTaken {
+        /// The name asked for.
+        name: String,
+    },
+    /// The row does not exist (any more).
+    #[error("{what} {id} does not exist: it may have been deleted meanwhile")]
+    NotFound {
+        /// `server`, `user`, ….
+        what: &'static str,
+        /// Its id.
+        id: i64,
+    },
+    /// A server others go through must not go away under them.
+    #[error("{name} is the jump host of {}: give them another jump host first", dependants.join(", "))]
+    JumpHostInUse {
+        /// The jump host.
+        name: String,
+        /// Names of the servers behind it.
+        dependants: Vec<String>,
+    },
+    /// A chain of jump hosts that leads back to itself, or to no server at all.
+    #[error("server {jump_server_id} cannot be the jump host: {reason}")]
+    JumpHost {
+        /// The jump host asked for.
+        jump_server_id: i64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The last admin must stay.
+    #[error("{username} is the last admin and must stay one: make another admin first")]
+    LastAdmin {
+        /// The admin.
+        username: String,
+    },
+    /// The disk (or its quota) is full. Nothing was written; the same call works once there is room.
+    #[error("the disk of {path} is full: free some space, nothing was lost so far", path = path.display())]
+    Full {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The database or its directory cannot be written.
+    #[error(
+        "{path} cannot be written: the hub's user needs write permission on the file and its directory (chown or chmod them), on a file system that is not mounted read-only",
+        path = path.display()
+    )]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The database's directory cannot be made or entered, or the file cannot be opened.
+    #[error(
+        "cannot open the database {path}: {reason}; make its directory, and let the hub's user read and write it",
+        path = path.display()
+    )]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// The file is damaged or is no SQLite database.
+    #[error(
+        "{path} is damaged or not a gander database ({detail}): stop the hub, keep a copy of the file, and restore a backup",
+        path = path.display()
+    )]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// Another program holds the database.
+    #[error("{path} is locked by another program: end it and try again", path = path.display())]
+    Busy {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The database was written by a newer gander.
+    #[error(
+        "{path} was written by a newer gander (schema {found}, this one knows {known}): run that version or restore a backup",
+        path = path.display()
+    )]
+    NewerSchema {
+        /// The database.
+        path: PathBuf,
+        /// The schema version of the file.
+        found: i64,
+        /// The newest this program knows.
+        known: i64,
+    },
+    /// The schema could not be brought up to date.
+    #[error("cannot bring the schema of {path} up to date: {reason}", path = path.display())]
+    Migrate {
+        /// The database.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The linked SQLite is too old to be trusted with WAL.
+    #[error(
+        "the linked SQLite is {found}, but {required} or later is needed (older ones can corrupt a WAL database): build gander with its bundled SQLite"
+    )]
+    OldSqlite {
+        /// The version linked.
+        found: String,
+        /// The oldest that will do.
+        required: &'static str,
+    },
+    /// The master key file is unusable.
+    #[error("the master key file {path} {problem}", path = path.display())]
+    KeyFile {
+        /// The key file.
+        path: PathBuf,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
+    /// The master key is not the one the stored secrets were sealed with.
+    #[error(
+        "the master key does not fit {path}: its secrets were sealed with another key; put the key file back that belongs to this database (or name it with GANDER_MASTER_KEY_FILE)",
+        path = path.display()
+    )]
+    WrongKey {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A stored secret does not open: the row was tampered with or damaged.
+    #[error("the stored {field} of server {server_id} cannot be opened: enter it again")]
+    Unseal {
+        /// Whose.
+        server_id: i64,
+        /// Which.
+        field: &'static str,
+    },
+    /// The machine gave no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+    /// Anything else SQLite or its driver reports.
+    #[error("the database failed: {0}")]
+    Sqlx(sqlx::Error),
+}

@@ -1,0 +1,43 @@
+//! The store: everything the hub keeps, in one SQLite file.
+//!
+//! The only module that knows SQL and where a sample lies. Writes go through one connection
+//! and are serialised by one lock; reads through a pool of read-only connections, which see
+//! the last commit and never block the writer. What a call acknowledged survives `kill -9`
+//! and power loss (WAL with `synchronous=FULL`).
+//!
+//! Decisions are not made here: alerts and states come ready to be written.
+
+mod alerts;
+mod cells;
+mod commit;
+mod error;
+mod events;
+mod latest;
+mod layout;
+mod open;
+mod people;
+mod query;
+mod remove;
+mod rows;
+mod samples;
+mod seal;
+mod servers;
+mod states;
+mod stats;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use open::Store;
+pub use people::random_token;
+pub use seal::MasterKey;
+pub use types::{
+    AlertQuery, Change, CommitReceipt, CredentialChange, Cursor, DeleteRange, EventQuery, Latest, MetricRow,
+    MetricsPage, MetricsQuery, SeriesAnswer, SeriesPoints, SeriesQuery, ServerStorage, StorageStats,
+    StoredEvent, TokenHash,
+};
+
+/// What store calls answer.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
