@@ -1,13 +1,25 @@
-//! Collecting: looks at every server at its own pace and hands one [`Reading`] per look to
+//! Collecting: looks at every server at its own pace and hands one `Reading` per look to
 //! ingest, failures included.
 //!
 //! Targets come in through a `watch` (so that servers are added, changed and removed while
 //! the hub runs), readings go out through a bounded channel whose back-pressure slows the
 //! polls down instead of filling memory. Knows nothing of the store, of alerts or of HTTP.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+mod explain;
+mod gate;
+mod local;
+mod node;
+mod pace;
+mod plan;
+mod scheduler;
+mod ssh;
 
-use crate::model::{CollectError, HostKey, Reading, Server, ServerId, server::SshCredential};
+use std::{sync::Arc, time::Duration};
+
+pub use scheduler::Collector;
+pub use ssh::{fetch_host_key, key::parse_private_key, test};
+
+use crate::model::{HostKey, Server, ServerId, server::SshCredential};
 
 /// One server to collect from, with what is needed to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,86 +118,4 @@ pub struct KeyInfo {
     pub fingerprint: String,
     /// The line for `authorized_keys`: algorithm and key in base64, without a comment.
     pub public_key: String,
-}
-
-/// Collects from every target until it is told to stop.
-pub struct Collector {
-    config: CollectConfig,
-    targets: tokio::sync::watch::Receiver<Targets>,
-    focus: tokio::sync::watch::Receiver<Arc<HashSet<ServerId>>>,
-    refresh: tokio::sync::mpsc::Receiver<Refresh>,
-    readings: tokio::sync::mpsc::Sender<Reading>,
-}
-
-impl Collector {
-    /// Takes what it needs; nothing runs before [`Collector::run`].
-    #[must_use]
-    pub fn new(
-        config: CollectConfig,
-        targets: tokio::sync::watch::Receiver<Targets>,
-        focus: tokio::sync::watch::Receiver<Arc<HashSet<ServerId>>>,
-        refresh: tokio::sync::mpsc::Receiver<Refresh>,
-        readings: tokio::sync::mpsc::Sender<Reading>,
-    ) -> Self {
-        Self {
-            config,
-            targets,
-            focus,
-            refresh,
-            readings,
-        }
-    }
-
-    /// Collects until `shutdown`, then closes every connection within a bounded time.
-    ///
-    /// # Errors
-    /// The receiver of the readings is gone before `shutdown`.
-    pub async fn run(self, shutdown: tokio_util::sync::CancellationToken) -> anyhow::Result<()> {
-        let Self {
-            config: _,
-            targets: _,
-            focus: _,
-            refresh: _,
-            readings: _,
-        } = self;
-        shutdown.cancelled().await;
-        Ok(())
-    }
-}
-
-/// Connects to a host, logs in and runs the probe once; within 10 s in all.
-///
-/// # Errors
-/// Why it could not be read.
-pub async fn test(_config: &CollectConfig, _spec: &ConnectSpec) -> Result<TestReport, CollectError> {
-    Err(not_yet())
-}
-
-/// Asks a host for its host key. No credential is sent to it (a jump host is logged in to).
-///
-/// # Errors
-/// Why it could not be reached.
-pub async fn fetch_host_key(
-    _config: &CollectConfig,
-    _host: &str,
-    _port: u16,
-    _jump: Option<&ConnectSpec>,
-) -> Result<HostKey, CollectError> {
-    Err(not_yet())
-}
-
-/// Reads a private key (OpenSSH, PEM, PKCS#8) so that a form can refuse an unusable one at once.
-///
-/// # Errors
-/// `KeyUnreadable`, with what is wrong with it.
-pub fn parse_private_key(_key: &str, _passphrase: Option<&str>) -> Result<KeyInfo, CollectError> {
-    Err(not_yet())
-}
-
-fn not_yet() -> CollectError {
-    CollectError {
-        code: crate::model::CollectErrorCode::Local,
-        message: "collection is not part of this build".into(),
-        params: std::collections::BTreeMap::new(),
-    }
 }

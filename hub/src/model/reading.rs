@@ -76,6 +76,8 @@ pub enum CollectErrorCode {
     KeyUnreadable,
     /// No credential is stored for this server.
     NoCredential,
+    /// The server takes none of the log-in methods there is a credential for, or wants one more.
+    LoginMethod,
     /// The host proved another key than the pinned one.
     HostKeyChanged,
     /// The jump host could not be passed.
@@ -93,6 +95,51 @@ pub enum CollectErrorCode {
 }
 
 impl CollectErrorCode {
+    /// Every kind, for tables that must cover them all.
+    pub const ALL: [Self; 17] = [
+        Self::UnknownHost,
+        Self::ConnectionRefused,
+        Self::NoRoute,
+        Self::Timeout,
+        Self::Protocol,
+        Self::PasswordRefused,
+        Self::KeyRefused,
+        Self::KeyUnreadable,
+        Self::NoCredential,
+        Self::LoginMethod,
+        Self::HostKeyChanged,
+        Self::JumpHost,
+        Self::Disconnected,
+        Self::ProbeFailed,
+        Self::TooMuchOutput,
+        Self::NotLinux,
+        Self::Local,
+    ];
+
+    /// The name in JSON, in the database and in translations.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownHost => "unknown_host",
+            Self::ConnectionRefused => "connection_refused",
+            Self::NoRoute => "no_route",
+            Self::Timeout => "timeout",
+            Self::Protocol => "protocol",
+            Self::PasswordRefused => "password_refused",
+            Self::KeyRefused => "key_refused",
+            Self::KeyUnreadable => "key_unreadable",
+            Self::NoCredential => "no_credential",
+            Self::LoginMethod => "login_method",
+            Self::HostKeyChanged => "host_key_changed",
+            Self::JumpHost => "jump_host",
+            Self::Disconnected => "disconnected",
+            Self::ProbeFailed => "probe_failed",
+            Self::TooMuchOutput => "too_much_output",
+            Self::NotLinux => "not_linux",
+            Self::Local => "local",
+        }
+    }
+
     /// Whether a person must act before another try can succeed.
     #[must_use]
     pub fn needs_a_person(self) -> bool {
@@ -102,6 +149,7 @@ impl CollectErrorCode {
                 | Self::KeyRefused
                 | Self::KeyUnreadable
                 | Self::NoCredential
+                | Self::LoginMethod
                 | Self::HostKeyChanged
                 | Self::NotLinux
         )

@@ -1,5 +1,0 @@
-//! What handlers share.
-
-/// What handlers share.
-#[derive(Clone)]
-pub struct ApiState {}

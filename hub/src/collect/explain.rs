@@ -1,0 +1,574 @@
+//! Every sentence a failed collection can say, in one place: which server, what happened,
+//! and what to do about it.
+//!
+//! In goes what was observed, out comes a [`CollectError`]: a code for programs, an English
+//! sentence for people, and the values of the sentence for other languages. No I/O here.
+
+use std::{collections::BTreeMap, fmt::Display, time::Duration};
+
+use super::ConnectSpec;
+use crate::model::{CollectError, CollectErrorCode as Code, HostKey};
+
+/// How far a connection had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Reaching the port.
+    Connect,
+    /// Exchanging keys.
+    Handshake,
+    /// Logging in.
+    Login,
+    /// Starting the probe.
+    Probe,
+    /// Answering a poll.
+    Answer,
+}
+
+impl Stage {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Handshake => "handshake",
+            Self::Login => "login",
+            Self::Probe => "probe",
+            Self::Answer => "answer",
+        }
+    }
+}
+
+/// Speaks about one server.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'a> {
+    name: &'a str,
+    host: &'a str,
+    port: u16,
+    user: &'a str,
+    jump: Option<&'a str>,
+}
+
+impl<'a> From<&'a ConnectSpec> for About<'a> {
+    fn from(spec: &'a ConnectSpec) -> Self {
+        Self {
+            name: &spec.name,
+            host: &spec.host,
+            port: spec.port,
+            user: &spec.user,
+            jump: spec.jump.as_deref().map(|jump| jump.name.as_str()),
+        }
+    }
+}
+
+impl About<'_> {
+    fn error(&self, code: Code, message: String, extra: &[(&str, &dyn Display)]) -> CollectError {
+        let mut params = BTreeMap::from([
+            ("name".to_owned(), self.name.to_owned()),
+            ("host".to_owned(), self.host.to_owned()),
+            ("port".to_owned(), self.port.to_string()),
+            ("user".to_owned(), self.user.to_owned()),
+        ]);
+        if let Some(jump) = self.jump {
+            params.insert("jump".to_owned(), jump.to_owned());
+        }
+        for (key, value) in extra {
+            params.insert((*key).to_owned(), value.to_string());
+        }
+        CollectError {
+            code,
+            message,
+            params,
+        }
+    }
+
+    /// `10.0.0.5:22`, `[fe80::1]:22`, with the jump host if there is one.
+    fn place(&self) -> String {
+        let address = address(self.host, self.port);
+        match self.jump {
+            Some(jump) => format!("{address} (through {jump})"),
+            None => address,
+        }
+    }
+
+    pub(crate) fn unknown_host(&self, detail: &str) -> CollectError {
+        let Self { name, host, .. } = self;
+        self.error(
+            Code::UnknownHost,
+            format!("{name}: the host name {host} has no address ({detail}): correct the name or enter the address itself"),
+            &[("detail", &detail)],
+        )
+    }
+
+    pub(crate) fn connection_refused(&self) -> CollectError {
+        let (name, place) = (self.name, self.place());
+        self.error(
+            Code::ConnectionRefused,
+            format!("{name}: nothing listens on {place} (connection refused): check that sshd runs there and that the port is right"),
+            &[],
+        )
+    }
+
+    pub(crate) fn no_route(&self, detail: &str) -> CollectError {
+        let (name, place) = (self.name, self.place());
+        self.error(
+            Code::NoRoute,
+            format!("{name}: the hub cannot reach {place} ({detail}): check the address, the routes and the firewalls in between"),
+            &[("detail", &detail)],
+        )
+    }
+
+    pub(crate) fn timeout(&self, stage: Stage, limit: Duration) -> CollectError {
+        let (name, place, user) = (self.name, self.place(), self.user);
+        let limit = seconds(limit);
+        let message = match stage {
+            Stage::Connect => format!(
+                "{name}: no answer from {place} within {limit}: check that the machine is up and that no firewall drops the hub's packets"
+            ),
+            Stage::Handshake => format!(
+                "{name}: {place} takes connections but did not finish the SSH handshake within {limit}: check that it is sshd's port and that the machine is not overloaded"
+            ),
+            Stage::Login => format!(
+                "{name}: {place} did not decide about the log-in of {user} within {limit}: check PAM, LDAP or DNS on that machine (UseDNS)"
+            ),
+            Stage::Probe => format!(
+                "{name}: {user} is logged in on {place}, but the probe did not start within {limit}: check {user}'s login shell and its start-up files"
+            ),
+            Stage::Answer => format!(
+                "{name}: {place} stopped answering: no reply to a poll within {limit}; the machine hangs, is overloaded, or was cut off"
+            ),
+        };
+        self.error(
+            Code::Timeout,
+            message,
+            &[("stage", &stage.as_str()), ("limit", &limit)],
+        )
+    }
+
+    pub(crate) fn protocol(&self, detail: &str) -> CollectError {
+        let (name, place) = (self.name, self.place());
+        self.error(
+            Code::Protocol,
+            format!(
+                "{name}: {place} does not speak SSH as the hub does ({detail}): check that it is sshd's port"
+            ),
+            &[("detail", &detail)],
+        )
+    }
+
+    pub(crate) fn no_common_algorithm(&self, kind: &str, theirs: &str) -> CollectError {
+        let (name, place) = (self.name, self.place());
+        self.error(
+            Code::Protocol,
+            format!("{name}: {place} and the hub share no {kind} algorithm (it offers {theirs}): update its sshd, or allow a modern one in its sshd_config"),
+            &[("kind", &kind), ("offered", &theirs)],
+        )
+    }
+
+    pub(crate) fn password_refused(&self) -> CollectError {
+        let (name, place, user) = (self.name, self.place(), self.user);
+        self.error(
+            Code::PasswordRefused,
+            format!("{name} refused the password of {user} on {place}: correct the password or the user name; the hub tries again only rarely, so as not to be banned"),
+            &[],
+        )
+    }
+
+    pub(crate) fn key_refused(&self, algorithm: &str, fingerprint: &str) -> CollectError {
+        let Self { name, host, user, .. } = self;
+        self.error(
+            Code::KeyRefused,
+            format!("{name} refused the key ({algorithm} {fingerprint}) for {user}: add it to ~{user}/.ssh/authorized_keys on {host}, and check that the file and its directories belong to {user} and are writable by nobody else"),
+            &[("algorithm", &algorithm), ("fingerprint", &fingerprint)],
+        )
+    }
+
+    pub(crate) fn key_unreadable(&self, reason: &str) -> CollectError {
+        let name = self.name;
+        self.error(
+            Code::KeyUnreadable,
+            format!("the private key of {name} cannot be used: {reason}"),
+            &[("reason", &reason)],
+        )
+    }
+
+    pub(crate) fn no_credential(&self) -> CollectError {
+        let Self { name, user, .. } = self;
+        self.error(
+            Code::NoCredential,
+            format!("{name} has neither a password nor a key stored for {user}: enter one"),
+            &[],
+        )
+    }
+
+    /// `methods` is what the server would take; `partial` that ours was right but not enough.
+    pub(crate) fn login_method(&self, methods: &str, partial: bool) -> CollectError {
+        let (name, place, user) = (self.name, self.place(), self.user);
+        let offered = if methods.is_empty() { "nothing" } else { methods };
+        let message = if partial {
+            format!(
+                "{name} accepted {user}'s credential but wants one more ({offered}): exempt {user} from the second factor in sshd_config on {place}"
+            )
+        } else {
+            format!(
+                "{name} does not take the kind of credential stored for {user}; {place} offers {offered}: store a credential of such a kind, or allow the method in its sshd_config"
+            )
+        };
+        self.error(
+            Code::LoginMethod,
+            message,
+            &[("methods", &methods), ("partial", &partial)],
+        )
+    }
+
+    pub(crate) fn host_key_changed(&self, expected: &HostKey, offered: &HostKey) -> CollectError {
+        let (name, place) = (self.name, self.place());
+        let (old, new) = (&expected.fingerprint, &offered.fingerprint);
+        let (old_kind, new_kind) = (&expected.algorithm, &offered.algorithm);
+        self.error(
+            Code::HostKeyChanged,
+            format!("{name}: {place} proved another host key ({new_kind} {new}) than the pinned one ({old_kind} {old}); no credential was sent. If the machine was reinstalled, accept the new key; otherwise somebody may be in between"),
+            &[
+                ("expected_fingerprint", old),
+                ("expected_algorithm", old_kind),
+                ("fingerprint", new),
+                ("algorithm", new_kind),
+                ("public_key", &offered.public_key),
+            ],
+        )
+    }
+
+    /// The way to this server fails at the jump host `jump`, because of `cause`.
+    pub(crate) fn jump_host(&self, jump: &str, cause: &CollectError) -> CollectError {
+        let name = self.name;
+        self.error(
+            Code::JumpHost,
+            format!(
+                "{name} cannot be reached through its jump host {jump}: {}",
+                cause.message
+            ),
+            &[
+                ("jump", &jump),
+                ("cause", &cause.code.as_str()),
+                ("cause_message", &cause.message),
+            ],
+        )
+    }
+
+    /// The jump host is fine, but would not or could not connect to this server.
+    pub(crate) fn jump_forward(&self, jump: &str, forbidden: bool, detail: &str) -> CollectError {
+        let (name, address) = (self.name, address(self.host, self.port));
+        let (cause, message) = if forbidden {
+            (
+                "forbidden",
+                format!(
+                    "{name}: the jump host {jump} forbids forwarding to {address}: set AllowTcpForwarding (and PermitOpen) in its sshd_config"
+                ),
+            )
+        } else {
+            (
+                "unreachable",
+                format!(
+                    "{name}: the jump host {jump} cannot connect to {address} ({detail}): check that {name} is up and reachable from {jump}"
+                ),
+            )
+        };
+        self.error(
+            Code::JumpHost,
+            message,
+            &[("jump", &jump), ("cause", &cause), ("detail", &detail)],
+        )
+    }
+
+    /// The chain of jump hosts comes back to a server it already passed.
+    pub(crate) fn jump_cycle(&self, chain: &[String]) -> CollectError {
+        let (name, chain) = (self.name, chain.join(" → "));
+        self.error(
+            Code::JumpHost,
+            format!(
+                "{name}: its jump hosts form a circle ({chain}): give one of them another jump host or none"
+            ),
+            &[("cause", &"cycle"), ("chain", &chain)],
+        )
+    }
+
+    /// A jump host was deleted, or is no SSH server.
+    pub(crate) fn jump_missing(&self, who: &str, jump: &str) -> CollectError {
+        let name = self.name;
+        self.error(
+            Code::JumpHost,
+            format!("{name}: the jump host of {who} ({jump}) is not a server the hub can log in to over SSH: choose another one or none"),
+            &[("cause", &"missing"), ("jump", &jump)],
+        )
+    }
+
+    pub(crate) fn disconnected(&self, stage: Stage, detail: &str) -> CollectError {
+        let (name, place, user) = (self.name, self.place(), self.user);
+        let detail = if detail.is_empty() {
+            "without a word"
+        } else {
+            detail
+        };
+        let message = match stage {
+            Stage::Connect | Stage::Handshake => format!(
+                "{name}: {place} closed the connection before the SSH handshake ended ({detail}): MaxStartups, PerSourcePenalties, fail2ban or hosts.deny may be turning the hub away"
+            ),
+            Stage::Login => format!(
+                "{name}: {place} closed the connection while {user} logged in ({detail}): check MaxAuthTries, AllowUsers and the log of its sshd"
+            ),
+            Stage::Probe => format!(
+                "{name}: {place} closed the connection before the probe started ({detail}): check that {user} may open sessions (PAM, limits, MaxSessions)"
+            ),
+            Stage::Answer => format!(
+                "{name}: the connection to {place} ended ({detail}); the hub connects again by itself"
+            ),
+        };
+        self.error(
+            Code::Disconnected,
+            message,
+            &[("stage", &stage.as_str()), ("detail", &detail)],
+        )
+    }
+
+    /// `excerpt` is what came instead of the probe's hello.
+    pub(crate) fn probe_failed(&self, reason: &str, excerpt: &str) -> CollectError {
+        let (name, user, host) = (self.name, self.user, self.host);
+        let said = if excerpt.is_empty() {
+            "it printed nothing".to_owned()
+        } else {
+            format!("it printed: {excerpt}")
+        };
+        self.error(
+            Code::ProbeFailed,
+            format!("{name}: the shell of {user} on {host} did not run the probe ({reason}; {said}): {user} needs a working login shell with /bin/sh, or the probe as its forced command"),
+            &[("reason", &reason), ("excerpt", &excerpt)],
+        )
+    }
+
+    pub(crate) fn too_much_output(&self, limit_bytes: usize) -> CollectError {
+        let (name, limit) = (self.name, bytes(limit_bytes));
+        self.error(
+            Code::TooMuchOutput,
+            format!("{name} sent more than {limit} in one poll and was cut off: look for a login script that never stops printing, or for thousands of mounts or devices"),
+            &[("limit_bytes", &limit_bytes)],
+        )
+    }
+
+    pub(crate) fn not_linux(&self, system: &str) -> CollectError {
+        let (name, host) = (self.name, self.host);
+        self.error(
+            Code::NotLinux,
+            format!("{name}: {host} runs {system}; gander reads Linux only: remove this server"),
+            &[("system", &system)],
+        )
+    }
+
+    pub(crate) fn local(&self, reason: &str) -> CollectError {
+        let name = self.name;
+        self.error(
+            Code::Local,
+            format!("{name}: the hub's own machine got in the way: {reason}"),
+            &[("reason", &reason)],
+        )
+    }
+}
+
+/// About the machine the hub itself runs on.
+pub(crate) fn about_this_machine(name: &str) -> About<'_> {
+    About {
+        name,
+        host: "localhost",
+        port: 0,
+        user: "",
+        jump: None,
+    }
+}
+
+/// `host:port`, an IPv6 address in brackets.
+pub(crate) fn address(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{:.1} s", duration.as_secs_f64())
+    }
+}
+
+fn bytes(count: usize) -> String {
+    if count >= 1024 && count.is_multiple_of(1024) {
+        format!("{} KiB", count / 1024)
+    } else {
+        format!("{count} bytes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::model::server::SshCredential;
+
+    fn spec() -> ConnectSpec {
+        ConnectSpec {
+            name: "web-1".into(),
+            host: "10.0.0.5".into(),
+            port: 2222,
+            user: "deploy".into(),
+            credential: SshCredential::default(),
+            expected_host_key: None,
+            jump: None,
+        }
+    }
+
+    fn key(fingerprint: &str) -> HostKey {
+        HostKey {
+            algorithm: "ssh-ed25519".into(),
+            fingerprint: fingerprint.into(),
+            public_key: "ssh-ed25519 AAAA".into(),
+        }
+    }
+
+    /// One row per sentence: the error, and what a person must find in it besides the server's name.
+    fn table(about: About<'_>) -> Vec<(CollectError, Vec<&'static str>)> {
+        let ten = Duration::from_secs(10);
+        let refused = about.connection_refused();
+        vec![
+            (
+                about.unknown_host("no such name"),
+                vec!["10.0.0.5", "no such name", "correct the name"],
+            ),
+            (
+                about.connection_refused(),
+                vec!["10.0.0.5:2222", "connection refused", "sshd runs"],
+            ),
+            (
+                about.no_route("network unreachable"),
+                vec!["10.0.0.5:2222", "network unreachable", "firewalls"],
+            ),
+            (
+                about.timeout(Stage::Connect, ten),
+                vec!["10.0.0.5:2222", "10 s", "firewall"],
+            ),
+            (about.timeout(Stage::Handshake, ten), vec!["handshake", "10 s"]),
+            (
+                about.timeout(Stage::Login, Duration::from_millis(2500)),
+                vec!["deploy", "2.5 s", "PAM"],
+            ),
+            (about.timeout(Stage::Probe, ten), vec!["login shell"]),
+            (about.timeout(Stage::Answer, ten), vec!["poll", "10 s"]),
+            (about.protocol("got HTTP"), vec!["10.0.0.5:2222", "got HTTP"]),
+            (
+                about.no_common_algorithm("key exchange", "dh-1"),
+                vec!["key exchange", "dh-1", "sshd_config"],
+            ),
+            (
+                about.password_refused(),
+                vec!["deploy", "10.0.0.5:2222", "correct the password"],
+            ),
+            (
+                about.key_refused("ed25519", "SHA256:abc"),
+                vec!["ed25519 SHA256:abc", "~deploy/.ssh/authorized_keys on 10.0.0.5"],
+            ),
+            (about.key_unreadable("wrong passphrase"), vec!["wrong passphrase"]),
+            (about.no_credential(), vec!["deploy", "enter one"]),
+            (
+                about.login_method("publickey", false),
+                vec!["publickey", "store a credential"],
+            ),
+            (
+                about.login_method("keyboard-interactive", true),
+                vec!["one more", "second factor"],
+            ),
+            (
+                about.host_key_changed(&key("SHA256:old"), &key("SHA256:new")),
+                vec![
+                    "SHA256:old",
+                    "SHA256:new",
+                    "no credential was sent",
+                    "accept the new key",
+                ],
+            ),
+            (
+                about.jump_host("bastion", &refused),
+                vec!["bastion", "connection refused"],
+            ),
+            (
+                about.jump_forward("bastion", true, ""),
+                vec!["bastion", "AllowTcpForwarding"],
+            ),
+            (
+                about.jump_forward("bastion", false, "refused"),
+                vec!["bastion", "reachable"],
+            ),
+            (
+                about.jump_cycle(&["a".into(), "b".into(), "a".into()]),
+                vec!["a → b → a", "circle"],
+            ),
+            (
+                about.jump_missing("web-1", "server 7"),
+                vec!["server 7", "choose another"],
+            ),
+            (
+                about.disconnected(Stage::Handshake, ""),
+                vec!["MaxStartups", "fail2ban"],
+            ),
+            (
+                about.disconnected(Stage::Login, "Too many failures"),
+                vec!["Too many failures", "MaxAuthTries"],
+            ),
+            (about.disconnected(Stage::Probe, ""), vec!["sessions"]),
+            (
+                about.disconnected(Stage::Answer, "end of stream"),
+                vec!["connects again"],
+            ),
+            (
+                about.probe_failed("exit status 1", "no shell"),
+                vec!["exit status 1", "no shell", "/bin/sh"],
+            ),
+            (about.too_much_output(524_288), vec!["512 KiB", "cut off"]),
+            (about.not_linux("FreeBSD"), vec!["FreeBSD", "Linux only"]),
+            (about.local("too many open files"), vec!["too many open files"]),
+        ]
+    }
+
+    #[test]
+    fn every_code_has_a_sentence_that_names_the_server_the_cause_and_the_fix() {
+        let spec = spec();
+        let mut seen = BTreeSet::new();
+        for (error, needles) in table(About::from(&spec)) {
+            for needle in needles.iter().chain(&["web-1"]) {
+                assert!(
+                    error.message.contains(needle),
+                    "{needle:?} is not in {:?}",
+                    error.message
+                );
+            }
+            for key in ["name", "host", "port", "user"] {
+                assert!(
+                    error.params.contains_key(key),
+                    "{key} is not in the params of {:?}",
+                    error.code
+                );
+            }
+            assert!(
+                !error.message.ends_with('.'),
+                "sentences end without a full stop: {:?}",
+                error.message
+            );
+            seen.insert(error.code);
+        }
+        assert_eq!(seen, Code::ALL.into_iter().collect::<BTreeSet<_>>());
+    }
+
+    #[test]
+    fn codes_are_called_the_same_everywhere() {
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+}

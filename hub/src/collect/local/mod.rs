@@ -1,0 +1,144 @@
+//! Reading the hub's own machine, in process: the same sections, through the same parsers.
+//!
+//! `/proc` can hang too (a dead NFS mount hangs `statvfs`), and a thread that hangs in the
+//! kernel cannot be stopped. So each read has a thread of its own, outside the runtime (whose
+//! end would wait for it), at most one for the fast sections and one for the slow ones.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use gander_probe::{Answer, Sections};
+use tokio::{sync::oneshot, time::timeout};
+
+/// How long the slow sections may hold up a poll.
+const SLOW_LIMIT: Duration = Duration::from_secs(2);
+
+/// Reads this machine.
+#[derive(Default)]
+pub(super) struct LocalReader {
+    fast: Lane,
+    slow: Lane,
+}
+
+/// What one poll of this machine brought.
+pub(super) struct LocalAnswers {
+    /// The fast sections.
+    pub(super) fast: Answer,
+    /// The slow ones, if they were asked for: or why there are none.
+    pub(super) slow: Option<Result<Answer, String>>,
+}
+
+impl LocalReader {
+    /// Reads `sections`; the slow ones may be missing. The error is the reason, for a person.
+    pub(super) async fn read(&self, sections: Sections, limit: Duration) -> Result<LocalAnswers, String> {
+        let mut fast = Sections::TICK;
+        if sections.contains(Sections::FACTS) {
+            fast = fast | Sections::FACTS;
+        }
+        let fast = self
+            .fast
+            .run(limit, move || gander_probe::local::read(fast))
+            .await?;
+        let slow = if sections.contains(Sections::SLOW) {
+            let limit = SLOW_LIMIT.min(limit);
+            Some(
+                self.slow
+                    .run(limit, || gander_probe::local::read(Sections::SLOW))
+                    .await,
+            )
+        } else {
+            None
+        };
+        Ok(LocalAnswers { fast, slow })
+    }
+}
+
+/// At most one thread at a time.
+#[derive(Default)]
+struct Lane {
+    busy: Arc<AtomicBool>,
+}
+
+impl Lane {
+    async fn run<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        if self.busy.swap(true, Ordering::AcqRel) {
+            return Err("the read before this one still hangs in the kernel (a dead network mount?)".into());
+        }
+        let (sender, receiver) = oneshot::channel();
+        let busy = Arc::clone(&self.busy);
+        let spawned = std::thread::Builder::new()
+            .name("gander-local".into())
+            .spawn(move || {
+                let free = FreeOnDrop(busy);
+                let value = read();
+                // Free first: who gets the value may start the next read at once.
+                drop(free);
+                let _ = sender.send(value);
+            });
+        if let Err(error) = spawned {
+            self.busy.store(false, Ordering::Release);
+            return Err(format!("no thread could be started ({error})"));
+        }
+        match timeout(limit, receiver).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(_)) => Err("the reader crashed".into()),
+            Err(_) => Err(format!(
+                "no value within {} s (a dead network mount?)",
+                limit.as_secs()
+            )),
+        }
+    }
+}
+
+struct FreeOnDrop(Arc<AtomicBool>);
+
+impl Drop for FreeOnDrop {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stuck_read_is_given_up_and_not_piled_upon() {
+        let lane = Lane::default();
+        let (release, stuck) = mpsc::channel::<()>();
+        let given_up = lane
+            .run(Duration::from_millis(1), move || stuck.recv().is_ok())
+            .await;
+        assert!(given_up.unwrap_err().contains("no value within"));
+        let second = lane.run(Duration::from_secs(60), || true).await;
+        assert!(second.unwrap_err().contains("still hangs"));
+        release.send(()).unwrap();
+        while lane.busy.load(Ordering::Acquire) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(lane.run(Duration::from_secs(60), || 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_crashed_read_frees_its_lane() {
+        let lane = Lane::default();
+        let crashed = lane
+            .run(Duration::from_secs(60), || -> u8 {
+                panic!("as a broken parser would")
+            })
+            .await;
+        assert_eq!(crashed, Err("the reader crashed".into()));
+        assert_eq!(lane.run(Duration::from_secs(60), || 7).await, Ok(7));
+    }
+}

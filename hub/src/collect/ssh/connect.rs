@@ -1,0 +1,325 @@
+//! From nothing to a logged-in session: the TCP connection, each jump host, the key exchange
+//! and the log-in, within one budget of time.
+
+use std::{
+    future::Future,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use russh::{
+    AlgorithmKind, ChannelOpenFailure, ChannelStream,
+    client::{Handle, Msg, connect_stream},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{
+    super::{
+        CollectConfig,
+        explain::{About, Stage, address},
+        gate::Gate,
+    },
+    algorithms::client_config,
+    host_key::{HandshakeError, Observer, Seen},
+    login,
+    route::{Hop, Route},
+};
+use crate::model::{CollectError, HostKey};
+
+/// What is left of the time a connection may take. Waiting for a permit is not counted.
+pub(super) struct Budget {
+    limit: Duration,
+    left: Duration,
+}
+
+impl Budget {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, left: limit }
+    }
+
+    /// Runs one stage within what is left.
+    pub(super) async fn run<F: Future>(
+        &mut self,
+        about: About<'_>,
+        stage: Stage,
+        work: F,
+    ) -> Result<F::Output, CollectError> {
+        let started = Instant::now();
+        let outcome = timeout(self.left, work).await;
+        self.left = self.left.saturating_sub(started.elapsed());
+        outcome.map_err(|_| about.timeout(stage, self.limit))
+    }
+}
+
+/// A session and what was seen of its peer.
+pub(super) struct Session {
+    pub(super) handle: Handle<Observer>,
+    pub(super) seen: Arc<Seen>,
+}
+
+impl Session {
+    /// The session's last words, once it is over. Waits a moment for them: russh closes its
+    /// queues before it reports why.
+    pub(super) async fn farewell(&mut self) -> String {
+        if self.seen.farewell.get().is_none() && self.handle.is_closed() {
+            let _ = timeout(Duration::from_millis(500), &mut self.handle).await;
+        }
+        self.seen.farewell.get().cloned().unwrap_or_default()
+    }
+}
+
+/// A logged-in session to the target, and those to the jump hosts that carry it.
+pub(super) struct Sessions {
+    pub(super) target: Session,
+    /// Nearest to the hub first. They live as long as the target's session.
+    pub(super) jumps: Vec<Session>,
+}
+
+/// Logs in to every hop of the route.
+pub(super) async fn open(
+    route: &Route,
+    gate: &Gate,
+    config: &CollectConfig,
+    suspect: bool,
+    budget: &mut Budget,
+) -> Result<Sessions, CollectError> {
+    let jumps = open_jumps(route, gate, config, suspect, budget).await?;
+    let target = open_hop(route.target(), &jumps, gate, config, suspect, budget).await?;
+    Ok(Sessions { target, jumps })
+}
+
+/// Logs in to every jump host, and asks the target for its key only.
+pub(super) async fn fetch_host_key(
+    route: &Route,
+    gate: &Gate,
+    config: &CollectConfig,
+    limit: Duration,
+) -> Result<HostKey, CollectError> {
+    let mut budget = Budget::new(limit);
+    let jumps = open_jumps(route, gate, config, false, &mut budget).await?;
+    let hop = route.target();
+    let seen = Arc::new(Seen::default());
+    let observer = Observer {
+        expected: None,
+        only_host_key: true,
+        seen: Arc::clone(&seen),
+    };
+    let outcome = match jumps.last() {
+        None => {
+            let stream = dial(hop, &mut budget).await?;
+            handshake(hop, stream, config, observer, &mut budget).await
+        }
+        Some(jump) => {
+            let stream = forward(jump, hop, &mut budget).await?;
+            handshake(hop, stream, config, observer, &mut budget).await
+        }
+    };
+    match (seen.host_key.get(), outcome) {
+        (Some(key), _) => Ok(key.clone()),
+        (None, Err(error)) => Err(error),
+        (None, Ok(_)) => Err(hop.about().protocol("it proved no host key")),
+    }
+}
+
+async fn open_jumps(
+    route: &Route,
+    gate: &Gate,
+    config: &CollectConfig,
+    suspect: bool,
+    budget: &mut Budget,
+) -> Result<Vec<Session>, CollectError> {
+    let mut jumps = Vec::with_capacity(route.jumps().len());
+    for hop in route.jumps() {
+        let session = open_hop(hop, &jumps, gate, config, suspect, budget)
+            .await
+            .map_err(|cause| route.target().about().jump_host(&hop.spec.name, &cause))?;
+        jumps.push(session);
+    }
+    Ok(jumps)
+}
+
+/// Logs in to one hop, through the last of the jump hosts before it.
+async fn open_hop(
+    hop: &Hop,
+    jumps: &[Session],
+    gate: &Gate,
+    config: &CollectConfig,
+    suspect: bool,
+    budget: &mut Budget,
+) -> Result<Session, CollectError> {
+    // A credential that cannot work is not worth a connection.
+    let credentials = login::Credentials::of(hop).await?;
+    let seen = Arc::new(Seen::default());
+    let observer = Observer {
+        expected: hop.spec.expected_host_key.clone(),
+        only_host_key: false,
+        seen: Arc::clone(&seen),
+    };
+    let _address = gate.address(&hop.spec.host, hop.spec.port).await;
+    let (_handshake, handle) = match jumps.last() {
+        None => {
+            let stream = dial(hop, budget).await?;
+            let permit = gate.handshake(suspect).await;
+            (permit, handshake(hop, stream, config, observer, budget).await?)
+        }
+        Some(jump) => {
+            let stream = forward(jump, hop, budget).await?;
+            let permit = gate.handshake(suspect).await;
+            (permit, handshake(hop, stream, config, observer, budget).await?)
+        }
+    };
+    let mut session = Session { handle, seen };
+    budget
+        .run(
+            hop.about(),
+            Stage::Login,
+            login::log_in(hop, credentials, &mut session),
+        )
+        .await??;
+    Ok(session)
+}
+
+/// The TCP connection. Tries each address the name has.
+async fn dial(hop: &Hop, budget: &mut Budget) -> Result<TcpStream, CollectError> {
+    let about = hop.about();
+    let (host, port) = (hop.spec.host.as_str(), hop.spec.port);
+    let addresses: Vec<_> = match budget
+        .run(about, Stage::Connect, tokio::net::lookup_host((host, port)))
+        .await?
+    {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return Err(about.unknown_host(&plain(&error))),
+    };
+    let mut last = about.unknown_host("the name has no address");
+    let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for (tried, address) in (0u32..).zip(addresses) {
+        // A dead address must not eat the time of the one that works.
+        let share = budget.left / (count - tried).max(1);
+        let attempt = timeout(share, TcpStream::connect(address));
+        last = match budget.run(about, Stage::Connect, attempt).await? {
+            Ok(Ok(stream)) => {
+                // Requests are smaller than a packet; Nagle would hold them back.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => dial_error(about, &error),
+            Err(_) => about.timeout(Stage::Connect, budget.limit),
+        };
+    }
+    Err(last)
+}
+
+fn dial_error(about: About<'_>, error: &io::Error) -> CollectError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => about.connection_refused(),
+        io::ErrorKind::TimedOut => about.timeout(Stage::Connect, Duration::from_secs(120)),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            about.disconnected(Stage::Connect, &plain(error))
+        }
+        _ if is_out_of_files(error) => {
+            about.local("it has too many files open: raise the hub's LimitNOFILE (ulimit -n)")
+        }
+        _ => about.no_route(&plain(error)),
+    }
+}
+
+/// `EMFILE` and `ENFILE`, which have no [`io::ErrorKind`] of their own.
+fn is_out_of_files(error: &io::Error) -> bool {
+    error
+        .raw_os_error()
+        .map(rustix::io::Errno::from_raw_os_error)
+        .is_some_and(|errno| errno == rustix::io::Errno::MFILE || errno == rustix::io::Errno::NFILE)
+}
+
+/// An I/O error without "(os error 113)".
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text
+        .strip_prefix("failed to lookup address information: ")
+        .unwrap_or(&text);
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_lowercase(),
+        None => text.to_lowercase(),
+    }
+}
+
+/// A connection to the hop, made by the jump host before it.
+async fn forward(jump: &Session, hop: &Hop, budget: &mut Budget) -> Result<ChannelStream<Msg>, CollectError> {
+    let about = hop.about();
+    let name = hop.spec.jump.as_deref().map_or("", |jump| jump.name.as_str());
+    let (host, port) = (hop.spec.host.as_str(), hop.spec.port);
+    let opening = jump
+        .handle
+        .channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0);
+    match budget.run(about, Stage::Connect, opening).await? {
+        Ok(channel) => Ok(channel.into_stream()),
+        Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited)) => {
+            Err(about.jump_forward(name, true, "forbidden"))
+        }
+        Err(russh::Error::ChannelOpenFailure(ChannelOpenFailure::ConnectFailed)) => {
+            Err(about.jump_forward(name, false, "its own attempt failed"))
+        }
+        Err(error) => Err(about.jump_forward(name, false, &error.to_string())),
+    }
+}
+
+/// The key exchange. Ends before anything secret is sent if the peer's key is not the pinned one.
+async fn handshake<S>(
+    hop: &Hop,
+    stream: S,
+    config: &CollectConfig,
+    observer: Observer,
+    budget: &mut Budget,
+) -> Result<Handle<Observer>, CollectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let about = hop.about();
+    let client = client_config(observer.expected.as_ref(), config.max_poll_bytes);
+    let connecting = connect_stream(client, stream, observer);
+    match budget.run(about, Stage::Handshake, connecting).await? {
+        Ok(handle) => Ok(handle),
+        Err(HandshakeError::HostKeyChanged { expected, offered }) => {
+            Err(about.host_key_changed(&expected, &offered))
+        }
+        Err(HandshakeError::HostKeySeen) => Err(about.protocol("only its key was asked for")),
+        Err(HandshakeError::Ssh(error)) => Err(handshake_error(about, &error)),
+    }
+}
+
+fn handshake_error(about: About<'_>, error: &russh::Error) -> CollectError {
+    match error {
+        russh::Error::NoCommonAlgo { kind, theirs, .. } => {
+            let kind = match kind {
+                AlgorithmKind::Kex => "key exchange",
+                AlgorithmKind::Key => "host key",
+                AlgorithmKind::Cipher => "cipher",
+                AlgorithmKind::Compression => "compression",
+                AlgorithmKind::Mac => "MAC",
+            };
+            let theirs = gander_probe::wire::sanitise(theirs.join(", ").as_bytes());
+            about.no_common_algorithm(kind, &theirs)
+        }
+        russh::Error::Disconnect | russh::Error::HUP | russh::Error::RecvError | russh::Error::SendError => {
+            about.disconnected(Stage::Handshake, "")
+        }
+        russh::Error::IO(error) => match error.kind() {
+            io::ErrorKind::UnexpectedEof => about.disconnected(Stage::Handshake, ""),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+                about.disconnected(Stage::Handshake, &plain(error))
+            }
+            _ => about.protocol(&plain(error)),
+        },
+        other => about.protocol(&gander_probe::wire::sanitise(other.to_string().as_bytes())),
+    }
+}
+
+/// `host:port` of a hop, for logs.
+pub(super) fn place(hop: &Hop) -> String {
+    address(&hop.spec.host, hop.spec.port)
+}

@@ -1,0 +1,88 @@
+//! Private keys: reading what people paste, and saying what is wrong with it.
+
+use russh::keys::{Error as KeyError, PrivateKey, decode_secret_key, ssh_key};
+
+use super::host_key::describe;
+use crate::{
+    collect::KeyInfo,
+    model::{CollectError, CollectErrorCode},
+};
+
+/// Reads a private key (OpenSSH, PEM, PKCS#8) so that a form can refuse an unusable one at once.
+///
+/// # Errors
+/// `KeyUnreadable`, with what is wrong with it.
+pub fn parse_private_key(key: &str, passphrase: Option<&str>) -> Result<KeyInfo, CollectError> {
+    match read(key, passphrase) {
+        Ok(key) => {
+            let described = describe(key.public_key());
+            Ok(KeyInfo {
+                algorithm: described.algorithm,
+                fingerprint: described.fingerprint,
+                public_key: described.public_key,
+            })
+        }
+        Err(reason) => Err(CollectError {
+            code: CollectErrorCode::KeyUnreadable,
+            message: format!("the private key cannot be used: {reason}"),
+            params: [("reason".to_owned(), reason)].into(),
+        }),
+    }
+}
+
+/// Reads a private key; the error is the reason, for a person.
+pub(super) fn read(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, String> {
+    // Pasted text comes indented, with carriage returns, with empty lines around it.
+    let text: String =
+        text.lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .fold(String::new(), |mut all, line| {
+                all.push_str(line);
+                all.push('\n');
+                all
+            });
+    let passphrase = passphrase.filter(|passphrase| !passphrase.is_empty());
+    if text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("---- BEGIN SSH2 PUBLIC") {
+        return Err("this is a public key; paste the private one (the file without .pub)".into());
+    }
+    if !text.contains("PRIVATE KEY-----") && !text.starts_with("PuTTY-User-Key-File-") {
+        return Err("this is no private key; it must begin with -----BEGIN … PRIVATE KEY-----".into());
+    }
+    if !text.contains("-----END ") && !text.starts_with("PuTTY-") {
+        return Err(
+            "its end is missing; copy the whole file, with the line -----END … PRIVATE KEY-----".into(),
+        );
+    }
+    let encrypted_pem = text.contains("Proc-Type: 4,ENCRYPTED");
+    if encrypted_pem && !text.contains("DEK-Info: AES-128-CBC") {
+        return Err(
+            "it is encrypted in an old way the hub does not know; rewrite it with ssh-keygen -p -f FILE"
+                .into(),
+        );
+    }
+    if text.contains("-----BEGIN DSA PRIVATE KEY") {
+        return Err(
+            "DSA keys are no longer accepted by any sshd; make a new one with ssh-keygen -t ed25519".into(),
+        );
+    }
+    let locked = encrypted_pem || text.contains("-----BEGIN ENCRYPTED PRIVATE KEY");
+    if locked && passphrase.is_none() {
+        return Err("it is protected by a passphrase, and none is given".into());
+    }
+    match decode_secret_key(&text, passphrase) {
+        Ok(key) if key.is_encrypted() => Err("it is protected by a passphrase, and none is given".into()),
+        Ok(key) => Ok(key),
+        Err(KeyError::KeyIsEncrypted) => Err("it is protected by a passphrase, and none is given".into()),
+        Err(KeyError::SshKey(ssh_key::Error::Crypto)) if passphrase.is_some() => {
+            Err("the passphrase is wrong".into())
+        }
+        Err(_) if locked => Err("the passphrase is wrong".into()),
+        Err(KeyError::UnsupportedKeyType { key_type_string, .. }) => Err(format!(
+            "the hub does not know keys of type {key_type_string}; make one with ssh-keygen -t ed25519"
+        )),
+        Err(other) => Err(format!(
+            "it cannot be read ({other}); copy the whole file again, unchanged"
+        )),
+    }
+}
