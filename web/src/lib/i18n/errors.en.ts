@@ -1,0 +1,56 @@
+// The hub's error codes in English: why a server could not be read, and why a request was refused.
+// A code without an entry is shown in the hub's own words.
+
+type P = Record<string, string>;
+
+/** `host:port`, with what of it is known. */
+const at = (p: P) => (p.host ? `${p.host}${p.port ? `:${p.port}` : ''}` : 'the address');
+
+export interface Errors {
+  collect: Record<string, (params: P) => string>;
+  api: Record<string, string>;
+  retryAfter: (span: string) => string;
+  unexpectedStatus: (status: number) => string;
+  unexpected: string;
+}
+
+export const errorsEn: Errors = {
+  collect: {
+    unknown_host: (p) => `The host name ${p.host ?? ''} has no address. Check the spelling and the DNS.`,
+    connection_refused: (p) => `Nothing listens on ${at(p)}. Is sshd running, and is the port right?`,
+    no_route: (p) => `There is no route to ${at(p)}. Check the network and the address.`,
+    timeout: (p) => `${at(p)} did not answer in time. Is it on, and does a firewall let the hub through?`,
+    protocol: (p) => `What answers at ${at(p)} does not speak SSH the hub can use. Check the port.`,
+    password_refused: (p) => `The password of ${p.user ?? 'the user'} was refused. Set the right one.`,
+    key_refused: (p) =>
+      `The key${p.fingerprint ? ` ${p.fingerprint}` : ''} was refused: add it to ~${p.user ?? ''}/.ssh/authorized_keys.`,
+    key_unreadable: () => 'The private key cannot be read, or its passphrase is wrong.',
+    no_credential: () => 'No password or key is stored. Edit the server and set one.',
+    host_key_changed: () => 'The host proved another key than the accepted one. Compare and accept it, or find out why.',
+    jump_host: (p) => `The jump host${p.jump ? ` ${p.jump}` : ''} could not be passed.`,
+    disconnected: (p) => `The connection to ${at(p)} ended in the middle. The hub connects again.`,
+    probe_failed: () => 'The shell did not run the probe. The user needs a shell, or the forced command of gander.',
+    too_much_output: () => 'The server sent more than a reading may hold. Look for noise in its log-in scripts.',
+    not_linux: () => 'This is not a Linux machine: gander reads Linux only.',
+    local: () => "The hub's own machine could not be read.",
+  },
+  api: {
+    network: 'The hub does not answer. Check the connection and try again.',
+    login_required: 'You are not logged in.',
+    admin_required: 'Only an admin may do this. You are logged in as a viewer.',
+    not_found: 'It does not exist any more.',
+    validation_failed: 'Check the fields marked below.',
+    internal_error: 'The hub could not do this. Its log says why.',
+    bad_credentials: 'The user name or the password is wrong.',
+    too_many_attempts: 'Too many failed tries.',
+    name_taken: 'This name is already in use.',
+    last_admin: 'This is the last admin: make somebody else an admin first.',
+    setup_done: 'This hub is already set up.',
+    bad_setup_token: 'This set-up link is not valid any more. Use the newest one that gander-hub printed.',
+    database_full: 'The disk of the hub is full. Free some space.',
+    payload_too_large: 'That is too large.',
+  },
+  retryAfter: (span) => `Try again in ${span}.`,
+  unexpectedStatus: (status) => `Something between you and the hub answered with status ${status}.`,
+  unexpected: 'Something went wrong in this page. Reload it.',
+};

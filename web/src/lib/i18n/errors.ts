@@ -1,0 +1,45 @@
+// Errors in the reader's language: by code where there is a translation, in the hub's own words where not.
+
+import { ApiError } from '$lib/api/client';
+import type { CollectError, Params } from '$lib/api/types';
+import { i18n, type Dict } from './index.svelte';
+
+/** Parameters as texts, for the sentences. */
+export function texts(params: Params | null | undefined): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (const [name, value] of Object.entries(params ?? {})) {
+    if (typeof value === 'string' || typeof value === 'number') result[name] = String(value);
+  }
+  return result;
+}
+
+/** Why a server could not be read. English readers get the hub's own sentence, which knows the most. */
+export function collectMessage(error: CollectError, language = i18n.language, dict: Dict = i18n.t): string {
+  if (language === 'en' && error.message) return error.message;
+  const sentence = Object.hasOwn(dict.errors.collect, error.code) ? dict.errors.collect[error.code] : undefined;
+  return sentence?.(texts(error.params)) ?? error.message;
+}
+
+/** What went wrong, for the person. */
+export function describe(error: unknown): string {
+  const dict = i18n.t;
+  if (!(error instanceof ApiError)) return dict.errors.unexpected;
+  const known = Object.hasOwn(dict.errors.api, error.code) ? dict.errors.api[error.code] : undefined;
+  const base = i18n.language === 'en' && error.code !== 'network' ? error.message : (known ?? error.message);
+  const wait = error.details.retry_after_seconds;
+  if (typeof wait === 'number' && i18n.language !== 'en') {
+    return `${base}${dict.errors.retryAfter(i18n.format.duration(wait))}`;
+  }
+  return base;
+}
+
+/** The complaints of an answer by field. */
+export function fieldErrors(error: unknown): Record<string, string> {
+  const result: Record<string, string> = {};
+  if (!(error instanceof ApiError)) return result;
+  for (const field of error.fields) {
+    result[field.field] ??= field.message;
+  }
+  if (error.code === 'name_taken') result.name ??= i18n.t.form.nameTaken;
+  return result;
+}

@@ -1,0 +1,48 @@
+// 中文：为什么读不到某台服务器，为什么请求被拒绝。没有译文的代码按中枢自己的话显示。
+
+import type { Errors } from './errors.en';
+
+type P = Record<string, string>;
+
+const at = (p: P) => (p.host ? `${p.host}${p.port ? `:${p.port}` : ''}` : '该地址');
+
+export const errorsZh: Errors = {
+  collect: {
+    unknown_host: (p) => `无法解析主机名 ${p.host ?? ''}，请检查拼写和 DNS。`,
+    connection_refused: (p) => `${at(p)} 拒绝连接：sshd 是否在运行，端口是否正确？`,
+    no_route: (p) => `没有到 ${at(p)} 的路由，请检查网络和地址。`,
+    timeout: (p) => `${at(p)} 没有及时应答：机器是否开机，防火墙是否放行？`,
+    protocol: (p) => `${at(p)} 应答的不是可用的 SSH 服务，请检查端口。`,
+    password_refused: (p) => `用户 ${p.user ?? ''} 的密码被拒绝，请设置正确的密码。`,
+    key_refused: (p) =>
+      `密钥${p.fingerprint ? ` ${p.fingerprint} ` : ''}被拒绝：请把它加入 ~${p.user ?? ''}/.ssh/authorized_keys。`,
+    key_unreadable: () => '私钥无法读取，或口令错误。',
+    no_credential: () => '没有保存密码或密钥，请编辑服务器并设置。',
+    host_key_changed: () => '主机密钥与已接受的不同。请核对后接受，或查明原因。',
+    jump_host: (p) => `无法通过跳板机${p.jump ? ` ${p.jump}` : ''}。`,
+    disconnected: (p) => `与 ${at(p)} 的连接中断，正在重新连接。`,
+    probe_failed: () => '登录 shell 没有运行采集脚本：该用户需要 shell，或 gander 的强制命令。',
+    too_much_output: () => '服务器的输出超过一次读取的上限，请检查登录脚本是否有多余输出。',
+    not_linux: () => '这不是 Linux 机器：gander 只读取 Linux。',
+    local: () => '无法读取本机数据。',
+  },
+  api: {
+    network: '监控中枢没有应答。请检查网络后重试。',
+    login_required: '尚未登录。',
+    admin_required: '只有管理员可以这样做，您是只读用户。',
+    not_found: '它已不存在。',
+    validation_failed: '请检查下面标出的字段。',
+    internal_error: '监控中枢没能完成，原因在它的日志里。',
+    bad_credentials: '用户名或密码错误。',
+    too_many_attempts: '失败次数过多。',
+    name_taken: '这个名称已被使用。',
+    last_admin: '这是最后一名管理员：请先把别人设为管理员。',
+    setup_done: '本系统已完成初始设置。',
+    bad_setup_token: '此设置链接已失效，请使用 gander-hub 最近打印的链接。',
+    database_full: '监控中枢的磁盘已满，请释放空间。',
+    payload_too_large: '内容过大。',
+  },
+  retryAfter: (span) => `请在 ${span}后重试。`,
+  unexpectedStatus: (status) => `您与监控中枢之间的某个环节返回了状态 ${status}。`,
+  unexpected: '页面出错，请重新加载。',
+};
