@@ -2,6 +2,8 @@
 //!
 //! See `ARCHITECTURE.md` for the picture and the direction of dependency.
 
+pub mod alert;
+pub mod api;
 pub mod collect;
 pub mod config;
 pub mod ingest;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything one poll learned. A `None` section was not read in this poll.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Snapshot {
     /// CPU use since the poll before; absent in the first poll of a boot.
     pub cpu: Option<Cpu>,
@@ -44,6 +45,7 @@ pub struct Snapshot {
 
 /// CPU use over the time since the poll before, in tenths of a percent of all cores.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Cpu {
     /// 1000 minus idle and iowait.
     pub usage_permille: u16,
@@ -61,6 +63,7 @@ pub struct Cpu {
 
 /// Physical memory in bytes. `used` is `total - available`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Memory {
     /// All memory the kernel manages.
     pub total_bytes: u64,
@@ -78,6 +81,7 @@ pub struct Memory {
 
 /// Swap in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Swap {
     /// Configured swap space.
     pub total_bytes: u64,
@@ -87,6 +91,7 @@ pub struct Swap {
 
 /// Load averages in hundredths, as the kernel prints them (`0.42` is 42).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Load {
     /// Over 1 minute.
     pub one_hundredths: u32,
@@ -98,6 +103,7 @@ pub struct Load {
 
 /// Process counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Processes {
     /// All processes (where only the thread count is to be had cheaply, absent).
     pub total: Option<u32>,
@@ -111,6 +117,7 @@ pub struct Processes {
 
 /// Share of the last ten seconds in which tasks stood still for want of a resource, in tenths of a percent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Pressure {
     /// Some task waited for a CPU.
     pub cpu_some_permille: Option<u16>,
@@ -126,6 +133,7 @@ pub struct Pressure {
 
 /// Sockets in use, from `/proc/net/sockstat`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Sockets {
     /// TCP sockets in use, both address families.
     pub tcp_in_use: Option<u32>,
@@ -137,6 +145,7 @@ pub struct Sockets {
 
 /// One mounted local filesystem.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Filesystem {
     /// Where it is mounted.
     pub mount_point: String,
@@ -160,6 +169,7 @@ pub struct Filesystem {
 
 /// One block device's I/O since the poll before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Disk {
     /// Kernel name: `sda`, `nvme0n1`.
     pub device: String,
@@ -169,6 +179,7 @@ pub struct Disk {
 
 /// Rates of one block device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DiskRates {
     /// Bytes read a second.
     pub read_bytes_per_second: u64,
@@ -186,6 +197,7 @@ pub struct DiskRates {
 
 /// One network interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Interface {
     /// Kernel name: `eth0`.
     pub name: String,
@@ -195,6 +207,7 @@ pub struct Interface {
 
 /// Rates of one network interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct InterfaceRates {
     /// Bytes received a second.
     pub receive_bytes_per_second: u64,
@@ -212,6 +225,7 @@ pub struct InterfaceRates {
 
 /// One temperature sensor.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Temperature {
     /// What is measured: `x86_pkg_temp`, `nvme Composite`.
     pub sensor: String,
@@ -221,6 +235,7 @@ pub struct Temperature {
 
 /// What the machine is; changes rarely.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct System {
     /// The node's own host name.
     pub hostname: Option<String>,
@@ -240,6 +255,7 @@ pub struct System {
 
 /// A section that was asked for and could not be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SectionFault {
     /// The section's name in the protocol: `df`, `diskstats`.
     pub section: String,

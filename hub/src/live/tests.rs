@@ -200,7 +200,7 @@ proptest! {
                 guards.push(live.watch_server(ServerId(server)));
             } else {
                 let index = usize::try_from(server).unwrap() % guards.len();
-                guards.swap_remove(index);
+                drop(guards.swap_remove(index));
             }
             let expected: HashSet<ServerId> = guards.iter().map(FocusGuard::server_id).collect();
             let watched = Arc::clone(&focus.borrow());

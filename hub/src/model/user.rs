@@ -56,7 +56,6 @@ pub struct User {
     /// What they may do.
     pub role: Role,
     /// When the account was made.
-    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
 }
 

@@ -1,0 +1,559 @@
+//! Reads the fields of a request, from a JSON body or from a query string.
+//!
+//! A field is taken by name with its rule; what breaks a rule is noted and the reading goes on,
+//! so that [`Form::finish`] can report every wrong field at once, and every field nobody asked
+//! for. Values of secret fields are never repeated in an error.
+
+use std::ops::RangeInclusive;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{StatusCode, header, request::Parts},
+};
+use serde_json::{Map, Value};
+
+use crate::model::{Secret, Timestamp};
+
+use super::{
+    dto::system::FieldError,
+    error::{ApiError, ApiResult},
+};
+
+/// What was sent for a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Given<T> {
+    /// Nothing, or something wrong that is already noted.
+    Absent,
+    /// `null`.
+    Null,
+    /// A value that keeps the rule.
+    Value(T),
+}
+
+impl<T> Given<T> {
+    /// The value; `None` when absent or null.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+
+    /// The value, or `default` when absent or null.
+    pub fn or(self, default: T) -> T {
+        self.value().unwrap_or(default)
+    }
+
+    /// For a field that may be null: the value, nothing for null, `current` when absent.
+    pub fn or_keep(self, current: Option<T>) -> Option<T> {
+        match self {
+            Self::Absent => current,
+            Self::Null => None,
+            Self::Value(value) => Some(value),
+        }
+    }
+
+    /// The same with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+        match self {
+            Self::Absent => Given::Absent,
+            Self::Null => Given::Null,
+            Self::Value(value) => Given::Value(change(value)),
+        }
+    }
+}
+
+/// The fields of one request, being read.
+#[derive(Debug)]
+pub struct Form {
+    fields: Map<String, Value>,
+    // A query string has only texts: numbers and booleans are read out of them.
+    is_query: bool,
+    asked: Vec<&'static str>,
+    errors: Vec<FieldError>,
+}
+
+impl Form {
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// 400 when it is not JSON (with line and column) or not an object.
+    pub fn from_json(body: &[u8]) -> ApiResult<Self> {
+        match serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error))? {
+            Value::Object(fields) => Ok(Self::new(fields, false)),
+            other => Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_json",
+                format!("the request body is {}; it must be a JSON object", kind(&other)),
+            )),
+        }
+    }
+
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// 422 when a field is named twice.
+    pub fn from_query(query: &str) -> ApiResult<Self> {
+        let mut fields = Map::new();
+        for (name, value) in url_decoded_pairs(query) {
+            if fields.contains_key(&name) {
+                return Err(ApiError::field(&name, Some(value.into()), "is given twice"));
+            }
+            fields.insert(name, value.into());
+        }
+        Ok(Self::new(fields, true))
+    }
+
+    fn new(fields: Map<String, Value>, is_query: bool) -> Self {
+        Self {
+            fields,
+            is_query,
+            asked: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Notes that a field is wrong, repeating its value.
+    pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
+        let value = self.fields.get(name).cloned().map(shortened);
+        self.errors.push(FieldError {
+            field: name.to_owned(),
+            value,
+            message: message.into(),
+        });
+    }
+
+    /// Notes that a secret field is wrong, without its value.
+    pub fn refuse_secret(&mut self, name: &str, message: impl Into<String>) {
+        self.errors.push(FieldError {
+            field: name.to_owned(),
+            value: None,
+            message: message.into(),
+        });
+    }
+
+    /// Notes that a field is missing, unless something is already wrong with it.
+    pub fn require<T>(&mut self, name: &'static str, given: Given<T>) -> Option<T> {
+        match given {
+            Given::Value(value) => Some(value),
+            Given::Absent | Given::Null => {
+                if !self.errors.iter().any(|error| error.field == name) {
+                    self.refuse(name, "is required");
+                }
+                None
+            }
+        }
+    }
+
+    /// The names asked for so far, for the test that holds the documentation to them.
+    #[must_use]
+    pub fn asked(&self) -> &[&'static str] {
+        &self.asked
+    }
+
+    fn take(&mut self, name: &'static str) -> Given<Value> {
+        self.asked.push(name);
+        match self.fields.get(name) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(value) => Given::Value(value.clone()),
+        }
+    }
+
+    /// A text without surrounding white space, of so many characters.
+    pub fn text(&mut self, name: &'static str, length: RangeInclusive<usize>) -> Given<String> {
+        let text = match self.raw_text(name) {
+            Given::Value(text) => text.trim().to_owned(),
+            Given::Null => return Given::Null,
+            Given::Absent => return Given::Absent,
+        };
+        let characters = text.chars().count();
+        if !length.contains(&characters) {
+            let (least, most) = (length.start(), length.end());
+            let message = match characters {
+                0 => "must not be empty".to_owned(),
+                _ => format!("has {characters} characters; it must have {least} to {most}"),
+            };
+            self.refuse(name, message);
+            return Given::Absent;
+        }
+        if text.chars().any(char::is_control) {
+            self.refuse(name, "holds a control character (a line break, tab or the like)");
+            return Given::Absent;
+        }
+        Given::Value(text)
+    }
+
+    fn raw_text(&mut self, name: &'static str) -> Given<String> {
+        match self.take(name) {
+            Given::Value(Value::String(text)) => Given::Value(text),
+            Given::Value(other) => {
+                self.refuse(name, format!("is {}; it must be a text", kind(&other)));
+                Given::Absent
+            }
+            Given::Null => Given::Null,
+            Given::Absent => Given::Absent,
+        }
+    }
+
+    /// A secret of at most so many bytes, taken as it is. An empty one counts as null.
+    pub fn secret(&mut self, name: &'static str, most_bytes: usize) -> Given<Secret> {
+        match self.take(name) {
+            Given::Value(Value::String(text)) if text.is_empty() => Given::Null,
+            Given::Value(Value::String(text)) if text.len() <= most_bytes => Given::Value(Secret::new(text)),
+            Given::Value(Value::String(text)) => {
+                self.refuse_secret(
+                    name,
+                    format!("has {} bytes; at most {most_bytes} are allowed", text.len()),
+                );
+                Given::Absent
+            }
+            Given::Value(other) => {
+                self.refuse_secret(name, format!("is {}; it must be a text", kind(&other)));
+                Given::Absent
+            }
+            Given::Null => Given::Null,
+            Given::Absent => Given::Absent,
+        }
+    }
+
+    /// A whole number in a range.
+    pub fn integer<T>(&mut self, name: &'static str, range: RangeInclusive<T>) -> Given<T>
+    where
+        T: TryFrom<i64> + Copy + PartialOrd + std::fmt::Display,
+    {
+        let value = match self.take(name) {
+            Given::Value(value) => value,
+            Given::Null => return Given::Null,
+            Given::Absent => return Given::Absent,
+        };
+        let number = match &value {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) if self.is_query => text.parse().ok(),
+            _ => None,
+        };
+        match number.and_then(|number| T::try_from(number).ok()) {
+            Some(number) if range.contains(&number) => Given::Value(number),
+            _ => {
+                let (least, most) = (range.start(), range.end());
+                let is = match &value {
+                    Value::Number(number) => number.to_string(),
+                    Value::String(text) if self.is_query => format!("\"{}\"", excerpt(text)),
+                    other => kind(other).to_owned(),
+                };
+                self.refuse(
+                    name,
+                    format!("is {is}; it must be a whole number from {least} to {most}"),
+                );
+                Given::Absent
+            }
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, name: &'static str) -> Given<bool> {
+        match self.take(name) {
+            Given::Value(Value::Bool(value)) => Given::Value(value),
+            Given::Value(Value::String(text)) if self.is_query => match text.as_str() {
+                "true" | "1" => Given::Value(true),
+                "false" | "0" => Given::Value(false),
+                _ => {
+                    self.refuse(
+                        name,
+                        format!("is \"{}\"; it must be true or false", excerpt(&text)),
+                    );
+                    Given::Absent
+                }
+            },
+            Given::Value(other) => {
+                self.refuse(name, format!("is {}; it must be true or false", kind(&other)));
+                Given::Absent
+            }
+            Given::Null => Given::Null,
+            Given::Absent => Given::Absent,
+        }
+    }
+
+    /// One of some words.
+    pub fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Given<T> {
+        let text = match self.raw_text(name) {
+            Given::Value(text) => text,
+            Given::Null => return Given::Null,
+            Given::Absent => return Given::Absent,
+        };
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+            return Given::Value(*value);
+        }
+        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+        self.refuse(
+            name,
+            format!(
+                "is \"{}\"; it must be one of: {}",
+                excerpt(&text),
+                words.join(", ")
+            ),
+        );
+        Given::Absent
+    }
+
+    /// A moment in RFC 3339.
+    pub fn moment(&mut self, name: &'static str) -> Given<Timestamp> {
+        let text = match self.raw_text(name) {
+            Given::Value(text) => text,
+            Given::Null => return Given::Null,
+            Given::Absent => return Given::Absent,
+        };
+        // A "+" of an offset that was not percent-encoded arrives as a space.
+        let repaired = if self.is_query {
+            text.replace(' ', "+")
+        } else {
+            text
+        };
+        match Timestamp::parse(&repaired) {
+            Ok(moment) => Given::Value(moment),
+            Err(_) => {
+                self.refuse(
+                    name,
+                    format!(
+                        "is \"{}\"; it must be a time in RFC 3339, like 2026-11-22T08:00:00Z",
+                        excerpt(&repaired)
+                    ),
+                );
+                Given::Absent
+            }
+        }
+    }
+
+    /// A list of at most so many texts, each trimmed, of so many characters, without doubles.
+    pub fn texts(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        length: RangeInclusive<usize>,
+    ) -> Given<Vec<String>> {
+        let items = match self.list(name, most) {
+            Given::Value(items) => items,
+            Given::Null => return Given::Null,
+            Given::Absent => return Given::Absent,
+        };
+        let mut texts: Vec<String> = Vec::with_capacity(items.len());
+        for item in items {
+            let text = item.as_str().map(str::trim).unwrap_or_default();
+            if !length.contains(&text.chars().count()) || text.chars().any(char::is_control) {
+                let (least, most) = (length.start(), length.end());
+                self.refuse(
+                    name,
+                    format!("each entry must be a text of {least} to {most} characters in one line"),
+                );
+                return Given::Absent;
+            }
+            if !texts.iter().any(|known| known == text) {
+                texts.push(text.to_owned());
+            }
+        }
+        Given::Value(texts)
+    }
+
+    /// A list of at most so many ids.
+    pub fn ids(&mut self, name: &'static str, most: usize) -> Given<Vec<i64>> {
+        let items = match self.list(name, most) {
+            Given::Value(items) => items,
+            Given::Null => return Given::Null,
+            Given::Absent => return Given::Absent,
+        };
+        match items.iter().map(Value::as_i64).collect::<Option<Vec<i64>>>() {
+            Some(ids) => Given::Value(ids),
+            None => {
+                self.refuse(name, "each entry must be a whole number");
+                Given::Absent
+            }
+        }
+    }
+
+    fn list(&mut self, name: &'static str, most: usize) -> Given<Vec<Value>> {
+        match self.take(name) {
+            Given::Value(Value::Array(items)) if items.len() <= most => Given::Value(items),
+            Given::Value(Value::Array(items)) => {
+                self.refuse_secret(
+                    name,
+                    format!("has {} entries; at most {most} are allowed", items.len()),
+                );
+                Given::Absent
+            }
+            Given::Value(other) => {
+                self.refuse(name, format!("is {}; it must be a list", kind(&other)));
+                Given::Absent
+            }
+            Given::Null => Given::Null,
+            Given::Absent => Given::Absent,
+        }
+    }
+
+    /// Whether nothing wrong has been noted so far.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// 422 with every wrong field, and every field nobody asked for.
+    pub fn finish(&mut self) -> ApiResult<()> {
+        let unknown: Vec<String> = self
+            .fields
+            .keys()
+            .filter(|name| !self.asked.contains(&name.as_str()))
+            .take(20)
+            .cloned()
+            .collect();
+        for name in unknown {
+            let known = self.asked.join(", ");
+            // The value of a misspelt secret must not be repeated either.
+            self.errors.push(FieldError {
+                field: excerpt(&name),
+                value: None,
+                message: if known.is_empty() {
+                    "is not known here; nothing may be given".to_owned()
+                } else {
+                    format!("is not known here; known are: {known}")
+                },
+            });
+        }
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::validation(std::mem::take(&mut self.errors)))
+        }
+    }
+}
+
+/// The form of a JSON body.
+#[derive(Debug)]
+pub struct Body(pub Form);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        let content_type = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
+        let essence = content_type
+            .as_deref()
+            .map(|text| text.split(';').next().unwrap_or_default().trim());
+        if !essence.is_some_and(|essence| essence == "application/json" || essence.ends_with("+json")) {
+            let sent = content_type.map_or("there is none".to_owned(), |sent| {
+                format!("it is {}", excerpt(&sent))
+            });
+            return Err(ApiError::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                format!("the content type must be application/json; {sent}"),
+            ));
+        }
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                super::middleware::body_too_large()
+            } else {
+                ApiError::bad_request("the request body could not be read to its end")
+            }
+        })?;
+        Form::from_json(&body).map(Self)
+    }
+}
+
+/// The form of a query string.
+#[derive(Debug)]
+pub struct Query(pub Form);
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> ApiResult<Self> {
+        Form::from_query(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+/// A row id in the path.
+#[derive(Debug, Clone, Copy)]
+pub struct Id(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let axum::extract::Path(text) = axum::extract::Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::bad_request("the path is not valid UTF-8"))?;
+        match text.parse() {
+            Ok(id) => Ok(Self(id)),
+            Err(_) => Err(ApiError::field(
+                "id",
+                Some(excerpt(&text).into()),
+                format!("is \"{}\"; it must be a whole number", excerpt(&text)),
+            )),
+        }
+    }
+}
+
+fn url_decoded_pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (url_decoded(name), url_decoded(value))
+    })
+}
+
+/// `application/x-www-form-urlencoded`: `+` is a space, `%XX` a byte; bytes that are not UTF-8 become U+FFFD.
+fn url_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = |byte: u8| {
+            char::from(byte)
+                .to_digit(16)
+                .and_then(|digit| u8::try_from(digit).ok())
+        };
+        match (first, tail) {
+            (b'+', _) => bytes.push(b' '),
+            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
+                bytes.push(hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0));
+                rest = after;
+                continue;
+            }
+            _ => bytes.push(*first),
+        }
+        rest = tail;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The first characters of a text a client sent, for repeating it in an error.
+fn excerpt(text: &str) -> String {
+    const MOST: usize = 100;
+    if text.chars().count() <= MOST {
+        return text.to_owned();
+    }
+    text.chars().take(MOST).chain(std::iter::once('…')).collect()
+}
+
+fn shortened(value: Value) -> Value {
+    match value {
+        Value::String(text) => excerpt(&text).into(),
+        Value::Array(_) | Value::Object(_) => kind(&value).into(),
+        other => other,
+    }
+}

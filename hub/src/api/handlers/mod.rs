@@ -1,0 +1,15 @@
+//! The handlers, by subject. Each reads its request, asks the store, live, ingest or collect,
+//! and writes a DTO; who may call it stands in [`super::routes`].
+
+pub(super) mod alerts;
+pub(super) mod events;
+pub(super) mod export;
+pub(super) mod metrics;
+pub(super) mod probes;
+pub(super) mod series;
+pub(super) mod servers;
+pub(super) mod session;
+pub(super) mod setup;
+pub(super) mod system;
+pub(super) mod tokens;
+pub(super) mod users;

@@ -1,0 +1,118 @@
+//! All routes of the hub, with who may call each. The fallback (not in the table) serves the
+//! dashboard's files to everybody: they hold no data.
+
+use utoipa::{
+    OpenApi,
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::routes;
+
+use super::{
+    docs,
+    dto::{
+        system::ErrorBody,
+        ws::{Message, WatchRequest},
+    },
+    handlers::{
+        alerts, events, export, metrics, probes, series, servers, session, setup, system, tokens, users,
+    },
+    table::Table,
+    ws,
+};
+
+/// The table of routes.
+pub(super) fn table() -> Table {
+    Table::new(document())
+        // the hub itself
+        .open(routes!(system::health))
+        .viewer(routes!(system::stats))
+        .viewer(routes!(system::storage))
+        // people
+        .open(routes!(setup::setup_state, setup::set_up))
+        .open(routes!(session::login))
+        .viewer(routes!(session::logout))
+        .viewer(routes!(session::session))
+        .viewer(routes!(session::change_password))
+        .admin(routes!(users::list_users, users::create_user))
+        .admin(routes!(users::patch_user, users::delete_user))
+        .admin(routes!(tokens::list_tokens, tokens::create_token))
+        .admin(routes!(tokens::delete_token))
+        // servers
+        .viewer(routes!(servers::list_servers))
+        .admin(routes!(servers::create_server))
+        .viewer(routes!(servers::get_server))
+        .admin(routes!(
+            servers::replace_server,
+            servers::patch_server,
+            servers::delete_server
+        ))
+        .admin(routes!(probes::test_new))
+        .admin(routes!(probes::host_key))
+        .admin(routes!(probes::test_server))
+        .admin(routes!(probes::accept_host_key))
+        .admin(routes!(probes::refresh_server))
+        .admin(routes!(probes::refresh_all))
+        // measured values
+        .viewer(routes!(series::series))
+        .viewer(routes!(series::snapshot))
+        .viewer(routes!(metrics::metric_rows))
+        .admin(routes!(metrics::delete_metrics))
+        .admin(routes!(metrics::count_metrics))
+        .viewer(routes!(export::export))
+        // what happened
+        .viewer(routes!(alerts::list_alerts))
+        .admin(routes!(alerts::resolve_alert))
+        .admin(routes!(alerts::resolve_alerts))
+        .viewer(routes!(events::list_events))
+        // live
+        .viewer(routes!(ws::upgrade))
+        // documentation: describes the interface, holds no data
+        .open_page("/api/openapi.json", docs::openapi_json)
+        .open_page("/api/docs", docs::redirect)
+        .open_page("/api/docs/", docs::page)
+        .open_page("/api/docs/{*file}", docs::file)
+}
+
+fn document() -> utoipa::openapi::OpenApi {
+    #[derive(OpenApi)]
+    #[openapi(
+        info(
+            title = "gander",
+            description = "Monitors servers over SSH. Times are RFC 3339 in UTC; percentages are numbers with \
+one decimal; null is absent, not zero. Every error is `{\"error\":{\"code\",\"message\",\"details\"?}}`. \
+Log in with `POST /api/login` (cookie) or send an API token as `Authorization: Bearer gdr_…`.",
+            license(name = "Apache-2.0", identifier = "Apache-2.0")
+        ),
+        components(schemas(ErrorBody, Message<'static>, WatchRequest)),
+        tags(
+            (name = "servers", description = "The servers, and trying to reach them"),
+            (name = "metrics", description = "Measured values"),
+            (name = "alerts", description = "What is wrong, and what happened"),
+            (name = "people", description = "Set-up, log-in, users and API tokens"),
+            (name = "hub", description = "The hub itself"),
+            (name = "live", description = "WebSocket"),
+        )
+    )]
+    struct Document;
+
+    let mut document = Document::openapi();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    let components = document.components.get_or_insert_with(Default::default);
+    components.add_security_scheme(
+        "session",
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+            "gander",
+            "Set by POST /api/login; named __Host-gander over HTTPS.",
+        ))),
+    );
+    components.add_security_scheme(
+        "token",
+        SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .bearer_format("gdr_…")
+                .build(),
+        ),
+    );
+    document
+}

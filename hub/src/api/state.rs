@@ -1,0 +1,5 @@
+//! What handlers share.
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct ApiState {}
