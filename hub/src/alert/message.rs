@@ -98,6 +98,7 @@ fn chinese_cause(code: &str) -> &str {
         "key_refused" => "密钥被拒绝，请将公钥加入 authorized_keys",
         "key_unreadable" => "私钥无法读取，或密码短语错误",
         "no_credential" => "没有保存登录凭据",
+        "login_method" => "对方不接受所保存凭据的登录方式",
         "host_key_changed" => "主机密钥已改变，请核对指纹后再接受",
         "jump_host" => "无法通过跳板机",
         "disconnected" => "连接中断",
