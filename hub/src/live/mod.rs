@@ -43,6 +43,14 @@ pub struct Delta {
     pub servers_changed: bool,
 }
 
+impl Delta {
+    /// Whether it holds no change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.removed.is_empty() && self.alerts.is_empty() && !self.servers_changed
+    }
+}
+
 /// A handle on the present; clones share it.
 #[derive(Clone)]
 pub struct Live {

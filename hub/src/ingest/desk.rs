@@ -1,0 +1,468 @@
+//! The desk readings are judged at: knows every server, its state and its alerts, and turns
+//! readings and people's wishes into one [`Commit`] and what to tell the world afterwards.
+//! Pure: takes `now`, does no I/O.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::json;
+
+use super::{handle::Resolve, status};
+use crate::{
+    alert::{Engine, Policy, ServerInfo},
+    live::Delta,
+    model::{
+        Actor, Alert, AlertId, Event, EventKind, Reading, Server, ServerId, ServerState, Status, Timestamp,
+        alert::AlertPhase,
+        commit::{AlertChange, Commit, Sample},
+    },
+};
+
+/// A server as ingest knows it.
+struct Known {
+    server: Server,
+    state: Arc<ServerState>,
+    /// Event time of the newest reading judged.
+    last_seen: Option<Timestamp>,
+}
+
+/// What to make durable, and what to tell once it is.
+#[derive(Default, Clone)]
+pub(super) struct Work {
+    pub(super) commit: Commit,
+    pub(super) delta: Delta,
+    /// Readings it came from, those of unknown servers included.
+    pub(super) readings: usize,
+}
+
+impl Work {
+    pub(super) fn is_empty(&self) -> bool {
+        let commit = &self.commit;
+        commit.samples.is_empty()
+            && commit.states.is_empty()
+            && commit.pins.is_empty()
+            && commit.alerts.is_empty()
+            && commit.events.is_empty()
+    }
+}
+
+/// See the module.
+pub(super) struct Desk {
+    servers: HashMap<ServerId, Known>,
+    engine: Engine,
+    policy: Policy,
+    default_interval_ms: i64,
+    /// The firing alerts as last told, to tell only what a person would notice.
+    told: HashMap<AlertId, Alert>,
+}
+
+impl Desk {
+    /// Goes on from what the store remembers. Follow with [`Desk::set_servers`].
+    pub(super) fn new(
+        states: HashMap<ServerId, ServerState>,
+        servers: Vec<Server>,
+        open: Vec<Alert>,
+        next_alert_id: i64,
+        policy: Policy,
+        default_interval: Duration,
+    ) -> Self {
+        let mut states = states;
+        let servers = servers
+            .into_iter()
+            .map(|server| {
+                let state = Arc::new(states.remove(&server.id).unwrap_or_default());
+                let known = Known {
+                    last_seen: state.last_success,
+                    state,
+                    server,
+                };
+                (known.server.id, known)
+            })
+            .collect();
+        Self {
+            servers,
+            told: open
+                .iter()
+                .filter(|alert| alert.phase == AlertPhase::Firing)
+                .map(|alert| (alert.id, alert.clone()))
+                .collect(),
+            engine: Engine::restore(open, next_alert_id, policy),
+            policy,
+            default_interval_ms: i64::try_from(default_interval.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Every server with its state.
+    pub(super) fn states(&self) -> impl Iterator<Item = (ServerId, Arc<ServerState>)> {
+        self.servers
+            .iter()
+            .map(|(id, known)| (*id, Arc::clone(&known.state)))
+    }
+
+    /// The firing alerts.
+    pub(super) fn firing(&self) -> impl Iterator<Item = Alert> {
+        self.told.values().cloned()
+    }
+
+    /// Judges readings, in order. Readings of servers that do not exist or are switched off
+    /// are dropped.
+    pub(super) fn judge(&mut self, readings: Vec<Reading>, now: Timestamp) -> Work {
+        let mut work = Work {
+            readings: readings.len(),
+            ..Work::default()
+        };
+        let mut touched = BTreeSet::new();
+        for reading in readings {
+            let server_id = reading.server_id;
+            if self.judge_one(reading, now, &mut work.commit) {
+                touched.insert(server_id);
+            }
+        }
+        self.put_states(&touched, &mut work);
+        self.tell(work, now)
+    }
+
+    /// Takes over the servers as they are now stored: new, changed, switched on or off, deleted.
+    pub(super) fn set_servers(&mut self, servers: Vec<Server>, now: Timestamp) -> Work {
+        let mut work = Work::default();
+        work.delta.servers_changed = true;
+        let mut gone: BTreeSet<ServerId> = self.servers.keys().copied().collect();
+        let mut touched = BTreeSet::new();
+        for server in servers {
+            let server_id = server.id;
+            let enabled = server.spec.enabled;
+            gone.remove(&server_id);
+            let known = self.servers.entry(server_id).or_insert_with(|| {
+                // A server just enrolled: shown at once, stored with its first reading.
+                work.delta.servers.push((server_id, Arc::default()));
+                Known {
+                    server: server.clone(),
+                    state: Arc::default(),
+                    last_seen: None,
+                }
+            });
+            known.server = server;
+            if enabled == (known.state.status == Status::Paused) {
+                known.state = Arc::new(status::switched(&known.state, enabled, now));
+                touched.insert(server_id);
+                if !enabled {
+                    work.commit
+                        .alerts
+                        .extend(self.engine.pause_server(server_id, now));
+                }
+            }
+        }
+        for server_id in gone {
+            self.servers.remove(&server_id);
+            self.engine.forget_server(server_id);
+            self.told.retain(|_, alert| alert.key.server_id != server_id);
+            work.delta.removed.push(server_id);
+        }
+        self.put_states(&touched, &mut work);
+        self.tell(work, now)
+    }
+
+    /// Closes alerts by hand.
+    pub(super) fn resolve(&mut self, which: &Resolve, by: &Actor, now: Timestamp) -> Work {
+        let mut work = Work::default();
+        let ids = match which {
+            Resolve::Ids(ids) => ids.clone(),
+            Resolve::All => self.engine.firing(None),
+            Resolve::Server(server_id) => self.engine.firing(Some(*server_id)),
+        };
+        work.commit.alerts = self.engine.resolve(&ids, by.0.as_deref(), now);
+        for change in &work.commit.alerts {
+            if let AlertChange::Put(alert) = change {
+                work.commit.events.push(Event {
+                    at: now,
+                    kind: EventKind::AlertResolved,
+                    server_id: Some(alert.key.server_id),
+                    actor: by.0.clone(),
+                    details: json!({
+                        "alert_id": alert.id,
+                        "type": alert.key.rule,
+                        "label": alert.key.label,
+                        "level": alert.level,
+                    }),
+                });
+            }
+        }
+        self.tell(work, now)
+    }
+
+    /// What must be kept to take back a [`Desk::resolve`] that could not be committed.
+    pub(super) fn memory_of_alerts(&self) -> (Engine, HashMap<AlertId, Alert>) {
+        (self.engine.clone(), self.told.clone())
+    }
+
+    /// Takes back what happened to alerts since [`Desk::memory_of_alerts`].
+    pub(super) fn recall_alerts(&mut self, memory: (Engine, HashMap<AlertId, Alert>)) {
+        (self.engine, self.told) = memory;
+    }
+
+    /// Whether the reading changed the server's state.
+    fn judge_one(&mut self, reading: Reading, now: Timestamp, commit: &mut Commit) -> bool {
+        let Some(known) = self
+            .servers
+            .get_mut(&reading.server_id)
+            .filter(|known| known.server.spec.enabled)
+        else {
+            return false;
+        };
+        let newest_believable = now.plus_millis(self.policy.future_tolerance_ms);
+        // The clock was set back: what was "seen" lies ahead and must not blind us until then.
+        known.last_seen = known.last_seen.filter(|seen| *seen <= newest_believable);
+        let is_news = known.last_seen.is_none_or(|seen| reading.taken_at > seen)
+            && reading.taken_at <= newest_believable;
+        if is_news {
+            let info = ServerInfo {
+                id: reading.server_id,
+                thresholds: known.server.spec.thresholds,
+                interval_ms: known
+                    .server
+                    .spec
+                    .interval_seconds
+                    .map_or(self.default_interval_ms, |seconds| i64::from(seconds) * 1000),
+                last_seen: known.last_seen,
+            };
+            commit.alerts.extend(self.engine.observe(&info, &reading, now));
+            let outcome = status::advance(&known.server, &known.state, &reading);
+            commit.events.extend(outcome.events);
+            if let Some(key) = outcome.pin {
+                known.server.host_key = Some(key.clone());
+                commit.pins.push((reading.server_id, key));
+            }
+            known.state = Arc::new(outcome.state);
+            known.last_seen = Some(reading.taken_at);
+        }
+        // Late values are history all the same.
+        if let Ok(snapshot) = reading.outcome {
+            commit.samples.push(Sample {
+                server_id: reading.server_id,
+                taken_at: reading.taken_at,
+                snapshot: Arc::from(snapshot),
+            });
+        }
+        is_news
+    }
+
+    fn put_states(&self, touched: &BTreeSet<ServerId>, work: &mut Work) {
+        for server_id in touched {
+            if let Some(known) = self.servers.get(server_id) {
+                work.commit.states.push((*server_id, Arc::clone(&known.state)));
+                work.delta.servers.push((*server_id, Arc::clone(&known.state)));
+            }
+        }
+    }
+
+    /// Fills in what is told of the alerts: each as it is at the end, and only if a person
+    /// would notice (not the engine's clocks, not pending ones).
+    fn tell(&mut self, mut work: Work, now: Timestamp) -> Work {
+        work.delta.at = now;
+        let mut last: BTreeMap<AlertId, &Alert> = BTreeMap::new();
+        for change in &work.commit.alerts {
+            if let AlertChange::Put(alert) = change {
+                last.insert(alert.id, alert);
+            }
+        }
+        for (id, alert) in last {
+            let told = self.told.get(&id);
+            let is_news = match alert.phase {
+                AlertPhase::Pending => false,
+                AlertPhase::Firing => {
+                    told.is_none_or(|told| told.level != alert.level || told.params != alert.params)
+                }
+                AlertPhase::Resolved => told.is_some(),
+            };
+            if is_news {
+                work.delta.alerts.push(alert.clone());
+            }
+            if alert.phase == AlertPhase::Firing {
+                self.told.insert(id, alert.clone());
+            } else {
+                self.told.remove(&id);
+            }
+        }
+        work
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gander_probe::snapshot::{Filesystem, Snapshot};
+
+    use super::*;
+    use crate::{
+        ingest::status::tests::spec,
+        model::{CollectError, CollectErrorCode, Origin},
+    };
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn server(id: i64, enabled: bool) -> Server {
+        let mut spec = spec(&format!("server-{id}"));
+        spec.enabled = enabled;
+        Server {
+            id: ServerId(id),
+            spec,
+            has_password: true,
+            has_key: false,
+            host_key: None,
+            created_at: Timestamp(0),
+            updated_at: Timestamp(0),
+        }
+    }
+
+    fn desk(servers: Vec<Server>) -> Desk {
+        let mut desk = Desk::new(
+            HashMap::new(),
+            servers.clone(),
+            Vec::new(),
+            1,
+            Policy::default(),
+            Duration::from_secs(30),
+        );
+        desk.set_servers(servers, NOW);
+        desk
+    }
+
+    /// A reading of a machine whose root filesystem is this full.
+    fn reading(server: i64, at: Timestamp, usage_permille: u16) -> Reading {
+        Reading {
+            server_id: ServerId(server),
+            origin: Origin::Ssh,
+            taken_at: at,
+            outcome: Ok(Box::new(Snapshot {
+                filesystems: Some(vec![Filesystem {
+                    mount_point: "/".into(),
+                    total_bytes: 1000,
+                    usage_permille,
+                    ..Filesystem::default()
+                }]),
+                ..Snapshot::default()
+            })),
+            contact: None,
+        }
+    }
+
+    fn failure(server: i64, at: Timestamp) -> Reading {
+        Reading {
+            outcome: Err(CollectError {
+                code: CollectErrorCode::Timeout,
+                message: "no answer".into(),
+                params: BTreeMap::new(),
+            }),
+            ..reading(server, at, 0)
+        }
+    }
+
+    #[test]
+    fn readings_of_unknown_and_paused_servers_are_dropped() {
+        let mut desk = desk(vec![server(1, true), server(2, false)]);
+        let work = desk.judge(vec![reading(2, NOW, 990), reading(3, NOW, 990)], NOW);
+        assert!(work.is_empty());
+        assert_eq!(work.readings, 2);
+        let work = desk.judge(vec![reading(1, NOW, 100)], NOW);
+        assert_eq!(work.commit.samples.len(), 1);
+    }
+
+    #[test]
+    fn a_batch_tells_the_last_state_of_each_server_once() {
+        let mut desk = desk(vec![server(1, true), server(2, true)]);
+        let readings = (0..5)
+            .flat_map(|n| {
+                [
+                    reading(1, NOW.plus_millis(n), 100),
+                    failure(2, NOW.plus_millis(n)),
+                ]
+            })
+            .collect();
+        let work = desk.judge(readings, NOW.plus_millis(5));
+        assert_eq!(work.commit.samples.len(), 5);
+        assert_eq!(work.delta.servers.len(), 2);
+        assert_eq!(work.commit.states.len(), 2);
+        assert_eq!(work.commit.states[1].1.failure_count, 5);
+    }
+
+    #[test]
+    fn a_late_reading_is_history_but_not_news() {
+        let mut desk = desk(vec![server(1, true)]);
+        desk.judge(vec![reading(1, NOW, 100)], NOW);
+        let work = desk.judge(vec![reading(1, NOW.plus_millis(-5000), 990)], NOW);
+        assert_eq!(work.commit.samples.len(), 1);
+        assert!(work.commit.states.is_empty() && work.commit.alerts.is_empty() && work.delta.is_empty());
+        let work = desk.judge(vec![failure(1, NOW.plus_millis(-5000))], NOW);
+        assert!(work.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_blind_the_hub() {
+        let mut desk = desk(vec![server(1, true)]);
+        desk.judge(vec![reading(1, NOW, 100)], NOW);
+        let earlier = NOW.plus_millis(-3_600_000);
+        let work = desk.judge(vec![reading(1, earlier, 990)], earlier);
+        assert_eq!(work.commit.states.len(), 1);
+        assert_eq!(work.delta.alerts.len(), 1);
+    }
+
+    #[test]
+    fn only_what_a_person_would_notice_is_told() {
+        let mut desk = desk(vec![server(1, true)]);
+        let at = |seconds: i64| NOW.plus_millis(seconds * 1000);
+        let told = |desk: &mut Desk, seconds: i64, usage: u16| {
+            let work = desk.judge(vec![reading(1, at(seconds), usage)], at(seconds));
+            (work.commit.alerts.len(), work.delta.alerts.len())
+        };
+        assert_eq!(told(&mut desk, 0, 910), (1, 1), "fires");
+        assert_eq!(told(&mut desk, 10, 500), (1, 0), "a clock starts");
+        assert_eq!(told(&mut desk, 20, 960), (1, 1), "critical");
+        assert_eq!(told(&mut desk, 30, 500), (1, 0));
+        assert_eq!(told(&mut desk, 90, 500), (1, 1), "resolves");
+        assert_eq!(desk.firing().count(), 0);
+    }
+
+    #[test]
+    fn switching_off_ends_alerts_and_switching_on_starts_afresh() {
+        let mut desk = desk(vec![server(1, true)]);
+        desk.judge(vec![reading(1, NOW, 990)], NOW);
+        let work = desk.set_servers(vec![server(1, false)], NOW);
+        assert_eq!(work.delta.alerts[0].phase, AlertPhase::Resolved);
+        assert_eq!(work.commit.states[0].1.status, Status::Paused);
+        let work = desk.set_servers(vec![server(1, true)], NOW);
+        assert_eq!(work.commit.states[0].1.status, Status::Unknown);
+    }
+
+    #[test]
+    fn servers_come_and_go() {
+        let mut desk = desk(vec![server(1, true)]);
+        desk.judge(vec![reading(1, NOW, 990)], NOW);
+        let work = desk.set_servers(vec![server(2, true)], NOW);
+        assert!(work.is_empty(), "the store removed what there was");
+        assert_eq!(work.delta.removed, [ServerId(1)]);
+        assert_eq!(work.delta.servers.len(), 1);
+        assert!(work.delta.servers_changed);
+        assert_eq!(desk.firing().count(), 0);
+        assert!(
+            desk.judge(vec![reading(1, NOW.plus_millis(1), 990)], NOW)
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn resolving_by_hand_is_recorded_and_can_be_taken_back() {
+        let mut desk = desk(vec![server(1, true), server(2, true)]);
+        desk.judge(vec![reading(1, NOW, 990), reading(2, NOW, 990)], NOW);
+        let memory = desk.memory_of_alerts();
+        let work = desk.resolve(&Resolve::Server(ServerId(1)), &Actor::user("ada"), NOW);
+        assert_eq!(work.delta.alerts.len(), 1);
+        assert_eq!(work.commit.events[0].kind, EventKind::AlertResolved);
+        assert_eq!(work.commit.events[0].actor.as_deref(), Some("ada"));
+        desk.recall_alerts(memory);
+        let work = desk.resolve(&Resolve::All, &Actor::user("ada"), NOW);
+        assert_eq!(work.delta.alerts.len(), 2);
+        assert!(desk.resolve(&Resolve::All, &Actor::user("ada"), NOW).is_empty());
+    }
+}

@@ -1,0 +1,349 @@
+//! What one reading makes of a server's state: status, failures, reboots, host keys. Pure.
+
+use serde_json::json;
+
+use crate::model::{
+    CollectError, CollectErrorCode, Event, EventKind, HostKey, Reading, Server, ServerId, ServerState,
+    Status, Timestamp,
+};
+use gander_probe::Snapshot;
+
+/// A boot this long after the last reading, by the uptime, is a reboot: less may be rounding.
+const BOOT_MARGIN_MS: i64 = 5_000;
+
+/// What a reading changes.
+#[derive(Debug, PartialEq)]
+pub(super) struct Outcome {
+    pub(super) state: ServerState,
+    pub(super) events: Vec<Event>,
+    /// The host key to pin: seen for the first time.
+    pub(super) pin: Option<HostKey>,
+}
+
+/// The state of a server after a reading that is newer than all before.
+pub(super) fn advance(server: &Server, before: &ServerState, reading: &Reading) -> Outcome {
+    let mut outcome = Outcome {
+        state: before.clone(),
+        events: Vec::new(),
+        pin: None,
+    };
+    let shown_key = reading
+        .contact
+        .as_ref()
+        .and_then(|contact| contact.host_key.as_ref());
+    if let (Some(key), None) = (shown_key, &server.host_key) {
+        outcome.event(
+            server.id,
+            reading.taken_at,
+            EventKind::HostKeyPinned,
+            json!({"algorithm": key.algorithm, "fingerprint": key.fingerprint}),
+        );
+        outcome.pin = Some(key.clone());
+    }
+    outcome.state.origin = Some(reading.origin);
+    match &reading.outcome {
+        Ok(snapshot) => answered(server, before, reading, snapshot, &mut outcome),
+        Err(error) => failed(server, before, reading, error, &mut outcome),
+    }
+    outcome
+}
+
+/// The state of a server that a person switched off or on again.
+pub(super) fn switched(before: &ServerState, enabled: bool, now: Timestamp) -> ServerState {
+    ServerState {
+        status: if enabled { Status::Unknown } else { Status::Paused },
+        status_since: Some(now),
+        failure_count: 0,
+        error: None,
+        ..before.clone()
+    }
+}
+
+fn answered(
+    server: &Server,
+    before: &ServerState,
+    reading: &Reading,
+    snapshot: &Snapshot,
+    outcome: &mut Outcome,
+) {
+    let at = reading.taken_at;
+    if is_reboot(before, snapshot, at) {
+        let details = json!({"uptime_seconds": snapshot.uptime_seconds});
+        outcome.event(server.id, at, EventKind::ServerRebooted, details);
+    }
+    if before.status != Status::Online {
+        let offline_ms = (before.status == Status::Offline)
+            .then_some(before.status_since)
+            .flatten()
+            .map(|since| at.millis_since(since));
+        outcome.event(
+            server.id,
+            at,
+            EventKind::ServerOnline,
+            json!({"offline_ms": offline_ms}),
+        );
+        outcome.state.status = Status::Online;
+        outcome.state.status_since = Some(at);
+    }
+    outcome.state.last_success = Some(at);
+    outcome.state.failure_count = 0;
+    outcome.state.error = None;
+    match &mut outcome.state.snapshot {
+        Some(merged) => merged.merge(snapshot.clone()),
+        none => *none = Some(Box::new(snapshot.clone())),
+    }
+}
+
+fn failed(
+    server: &Server,
+    before: &ServerState,
+    reading: &Reading,
+    error: &CollectError,
+    outcome: &mut Outcome,
+) {
+    let at = reading.taken_at;
+    let details = json!({"code": error.code, "message": error.message, "params": error.params});
+    let known = before.error.as_ref().map(|error| error.code);
+    if error.code == CollectErrorCode::HostKeyChanged && known != Some(CollectErrorCode::HostKeyChanged) {
+        outcome.event(server.id, at, EventKind::HostKeyChanged, details.clone());
+    }
+    if before.status != Status::Offline {
+        outcome.event(server.id, at, EventKind::ServerOffline, details);
+        outcome.state.status = Status::Offline;
+        outcome.state.status_since = Some(at);
+    }
+    outcome.state.failure_count = before.failure_count.saturating_add(1);
+    outcome.state.error = Some(error.clone());
+}
+
+/// Whether the machine was booted since the last reading: its boot id is another one, or, where
+/// one of the two is not known (the hub was restarted), it booted after we last saw it.
+fn is_reboot(before: &ServerState, snapshot: &Snapshot, at: Timestamp) -> bool {
+    let known = before
+        .snapshot
+        .as_ref()
+        .and_then(|snapshot| snapshot.boot_id.as_ref());
+    if let (Some(known), Some(seen)) = (known, &snapshot.boot_id) {
+        return known != seen;
+    }
+    let (Some(last), Some(uptime)) = (before.last_success, snapshot.uptime_seconds) else {
+        return false;
+    };
+    let uptime_ms = i64::try_from(uptime).unwrap_or(i64::MAX).saturating_mul(1000);
+    at.plus_millis(uptime_ms.saturating_neg()).millis_since(last) > BOOT_MARGIN_MS
+}
+
+impl Outcome {
+    fn event(&mut self, server_id: ServerId, at: Timestamp, kind: EventKind, details: serde_json::Value) {
+        self.events.push(Event {
+            at,
+            kind,
+            server_id: Some(server_id),
+            actor: None,
+            details,
+        });
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{
+        Origin, Transport,
+        reading::Contact,
+        server::{ServerSpec, Thresholds},
+    };
+
+    pub(in crate::ingest) fn spec(name: &str) -> ServerSpec {
+        ServerSpec {
+            name: name.into(),
+            ip: "192.0.2.1".into(),
+            ssh_port: 22,
+            ssh_user: "root".into(),
+            transport: Transport::Ssh,
+            interval_seconds: None,
+            jump_server_id: None,
+            tags: Vec::new(),
+            group: None,
+            thresholds: Thresholds::default(),
+            enabled: true,
+        }
+    }
+
+    fn server() -> Server {
+        Server {
+            id: ServerId(1),
+            spec: spec("web-1"),
+            has_password: true,
+            has_key: false,
+            host_key: None,
+            created_at: Timestamp(0),
+            updated_at: Timestamp(0),
+        }
+    }
+
+    fn reading(at: i64, outcome: Result<Snapshot, CollectErrorCode>) -> Reading {
+        Reading {
+            server_id: ServerId(1),
+            origin: Origin::Ssh,
+            taken_at: Timestamp(at),
+            outcome: outcome.map(Box::new).map_err(|code| CollectError {
+                code,
+                message: "it failed".into(),
+                params: BTreeMap::new(),
+            }),
+            contact: None,
+        }
+    }
+
+    fn booted(boot_id: Option<&str>, uptime_seconds: u64) -> Snapshot {
+        Snapshot {
+            boot_id: boot_id.map(str::to_owned),
+            uptime_seconds: Some(uptime_seconds),
+            ..Snapshot::default()
+        }
+    }
+
+    fn kinds(outcome: &Outcome) -> Vec<EventKind> {
+        outcome.events.iter().map(|event| event.kind).collect()
+    }
+
+    #[test]
+    fn the_first_answer_brings_a_server_online() {
+        let outcome = advance(
+            &server(),
+            &ServerState::default(),
+            &reading(10, Ok(booted(None, 100))),
+        );
+        assert_eq!(kinds(&outcome), [EventKind::ServerOnline]);
+        assert_eq!(outcome.state.status, Status::Online);
+        assert_eq!(outcome.state.status_since, Some(Timestamp(10)));
+        assert_eq!(outcome.state.last_success, Some(Timestamp(10)));
+    }
+
+    #[test]
+    fn failures_count_and_tell_once() {
+        let online = advance(
+            &server(),
+            &ServerState::default(),
+            &reading(10, Ok(booted(None, 100))),
+        )
+        .state;
+        let first = advance(&server(), &online, &reading(20, Err(CollectErrorCode::Timeout)));
+        assert_eq!(kinds(&first), [EventKind::ServerOffline]);
+        assert_eq!(first.events[0].details["code"], "timeout");
+        let second = advance(
+            &server(),
+            &first.state,
+            &reading(30, Err(CollectErrorCode::NoRoute)),
+        );
+        assert_eq!(kinds(&second), []);
+        assert_eq!(second.state.failure_count, 2);
+        assert_eq!(second.state.status_since, Some(Timestamp(20)));
+        assert_eq!(second.state.last_success, Some(Timestamp(10)));
+        assert_eq!(
+            second.state.error.as_ref().unwrap().code,
+            CollectErrorCode::NoRoute
+        );
+        let back = advance(&server(), &second.state, &reading(50, Ok(booted(None, 100))));
+        assert_eq!(kinds(&back), [EventKind::ServerOnline]);
+        assert_eq!(back.events[0].details["offline_ms"], 30);
+        assert_eq!((back.state.failure_count, back.state.error), (0, None));
+    }
+
+    #[test]
+    fn slow_sections_are_carried_forward() {
+        let slow = Snapshot {
+            filesystems: Some(Vec::new()),
+            ..booted(Some("a"), 1)
+        };
+        let first = advance(&server(), &ServerState::default(), &reading(10, Ok(slow))).state;
+        let second = advance(&server(), &first, &reading(20, Ok(booted(Some("a"), 2)))).state;
+        let snapshot = second.snapshot.unwrap();
+        assert!(snapshot.filesystems.is_some());
+        assert_eq!(snapshot.uptime_seconds, Some(2));
+    }
+
+    #[test]
+    fn a_reboot_shows_in_the_boot_id_or_in_the_uptime() {
+        let seen = |boot_id: Option<&str>| {
+            advance(
+                &server(),
+                &ServerState::default(),
+                &reading(1_000_000, Ok(booted(boot_id, 500))),
+            )
+            .state
+        };
+        let rebooted = |before: &ServerState, at: i64, snapshot: Snapshot| {
+            kinds(&advance(&server(), before, &reading(at, Ok(snapshot))))
+                .contains(&EventKind::ServerRebooted)
+        };
+        assert!(rebooted(&seen(Some("a")), 1_060_000, booted(Some("b"), 20)));
+        assert!(!rebooted(&seen(Some("a")), 1_060_000, booted(Some("a"), 560)));
+        // Without a boot id from before, the uptime tells: 20 s up, last seen 60 s ago.
+        assert!(rebooted(&seen(None), 1_060_000, booted(Some("b"), 20)));
+        assert!(!rebooted(&seen(None), 1_060_000, booted(Some("b"), 560)));
+        assert!(
+            !rebooted(&seen(None), 1_060_000, booted(None, 60)),
+            "rounding is no reboot"
+        );
+        assert!(
+            !rebooted(&ServerState::default(), 1_060_000, booted(Some("b"), 20)),
+            "never seen before"
+        );
+    }
+
+    #[test]
+    fn the_first_host_key_is_pinned_and_a_changed_one_told_once() {
+        let key = HostKey {
+            algorithm: "ssh-ed25519".into(),
+            fingerprint: "SHA256:abc".into(),
+            public_key: "ssh-ed25519 AAAA".into(),
+        };
+        let mut first = reading(10, Ok(Snapshot::default()));
+        first.contact = Some(Contact {
+            host_key: Some(key.clone()),
+        });
+        let outcome = advance(&server(), &ServerState::default(), &first);
+        assert_eq!(outcome.pin.as_ref(), Some(&key));
+        assert_eq!(
+            kinds(&outcome),
+            [EventKind::HostKeyPinned, EventKind::ServerOnline]
+        );
+
+        let pinned = Server {
+            host_key: Some(key),
+            ..server()
+        };
+        assert_eq!(advance(&pinned, &ServerState::default(), &first).pin, None);
+        let changed = reading(20, Err(CollectErrorCode::HostKeyChanged));
+        let outcome = advance(&pinned, &outcome.state, &changed);
+        assert_eq!(
+            kinds(&outcome),
+            [EventKind::HostKeyChanged, EventKind::ServerOffline]
+        );
+        assert_eq!(kinds(&advance(&pinned, &outcome.state, &changed)), []);
+    }
+
+    #[test]
+    fn switching_off_and_on_forgets_failures_but_not_values() {
+        let failed = advance(
+            &server(),
+            &ServerState::default(),
+            &reading(10, Err(CollectErrorCode::Timeout)),
+        )
+        .state;
+        let paused = switched(&failed, false, Timestamp(20));
+        assert_eq!(
+            (paused.status, paused.failure_count, &paused.error),
+            (Status::Paused, 0, &None)
+        );
+        let resumed = switched(&paused, true, Timestamp(30));
+        assert_eq!(
+            (resumed.status, resumed.status_since),
+            (Status::Unknown, Some(Timestamp(30)))
+        );
+    }
+}
