@@ -100,7 +100,7 @@ CREATE TABLE removal (
 ) STRICT;
 
 CREATE TABLE alert (
-    id                 INTEGER PRIMARY KEY,
+    id                 INTEGER PRIMARY KEY AUTOINCREMENT,
     server_id          INTEGER NOT NULL REFERENCES server (id) ON DELETE CASCADE,
     rule               TEXT    NOT NULL,
     label              TEXT    NOT NULL,

@@ -357,6 +357,13 @@ impl Metric {
         self.definition().name
     }
 
+    /// The part of the snapshot it comes from: its name up to the first dot.
+    #[must_use]
+    pub fn section(self) -> &'static str {
+        let name = self.name();
+        name.split_once('.').map_or(name, |(section, _)| section)
+    }
+
     /// The name in OpenTelemetry's semantic conventions, with the attribute that sets it apart:
     /// `system.cpu.utilization{cpu.mode=user}`.
     #[must_use]

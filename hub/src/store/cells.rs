@@ -1,1 +1,217 @@
-//! cells
+//! The cells of a sample: its values as a run of variable-length integers, in the order of a
+//! layout.
+//!
+//! A cell is a LEB128 integer: `zigzag(value) + 1`, or 0 for "absent", followed by how many
+//! more cells in a row are absent. Absent cells at the end are not written. Reading is bounded
+//! by the bytes at hand and never panics: what does not decode is [`Damaged`].
+
+/// Bytes that no encoder wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the cells of a sample are damaged")]
+pub(super) struct Damaged;
+
+/// Writes cells one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    bytes: Vec<u8>,
+    absent: u64,
+}
+
+impl Encoder {
+    /// The next cell has no value.
+    pub(super) fn absent(&mut self) {
+        self.absent += 1;
+    }
+
+    /// The next cell has this value. The smallest integer is kept as the one above it.
+    pub(super) fn value(&mut self, value: i64) {
+        if self.absent > 0 {
+            self.bytes.push(0);
+            put_varint(&mut self.bytes, self.absent - 1);
+            self.absent = 0;
+        }
+        put_varint(&mut self.bytes, zigzag(value.max(i64::MIN + 1)) + 1);
+    }
+
+    /// The cells written.
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Calls `visit(cell, value)` for every value up to and including cell `last`.
+pub(super) fn decode(bytes: &[u8], last: u32, mut visit: impl FnMut(u32, i64)) -> Result<(), Damaged> {
+    let mut rest = bytes;
+    let mut cell: u64 = 0;
+    let last = u64::from(last);
+    while !rest.is_empty() && cell <= last {
+        let code = take_varint(&mut rest)?;
+        if code == 0 {
+            let more = take_varint(&mut rest)?;
+            cell = cell
+                .checked_add(more)
+                .and_then(|cell| cell.checked_add(1))
+                .ok_or(Damaged)?;
+        } else {
+            visit(u32::try_from(cell).map_err(|_| Damaged)?, unzigzag(code - 1));
+            cell += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Calls `visit(slot, value)` for the wanted cells that have a value; `wanted` is `(cell, slot)`
+/// in rising order of cells. Cells between them are stepped over without being decoded.
+pub(super) fn pick(
+    bytes: &[u8],
+    wanted: &[(u32, u32)],
+    mut visit: impl FnMut(u32, i64),
+) -> Result<(), Damaged> {
+    let mut rest = bytes;
+    let mut cell: u64 = 0;
+    for (target, slot) in wanted {
+        let target = u64::from(*target);
+        while cell < target {
+            let Some(first) = rest.first() else { return Ok(()) };
+            if *first == 0 {
+                rest = &rest[1..];
+                let more = take_varint(&mut rest)?;
+                cell = cell
+                    .checked_add(more)
+                    .and_then(|cell| cell.checked_add(1))
+                    .ok_or(Damaged)?;
+            } else {
+                let length = rest.iter().position(|byte| byte & 0x80 == 0).ok_or(Damaged)? + 1;
+                rest = &rest[length..];
+                cell += 1;
+            }
+        }
+        if cell > target {
+            continue;
+        }
+        match rest.first() {
+            None => return Ok(()),
+            // The run of absent cells that begins here is stepped over by the next target.
+            Some(0) => {}
+            Some(_) => {
+                let code = take_varint(&mut rest)?;
+                visit(*slot, unzigzag(code.checked_sub(1).ok_or(Damaged)?));
+                cell += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Appends an unsigned integer in LEB128.
+pub(super) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+/// Reads an unsigned integer in LEB128 off the front.
+pub(super) fn take_varint(bytes: &mut &[u8]) -> Result<u64, Damaged> {
+    let mut value = 0_u64;
+    for (index, byte) in bytes.iter().enumerate().take(10) {
+        let part = u64::from(byte & 0x7f);
+        if index == 9 && part > 1 {
+            return Err(Damaged);
+        }
+        value |= part << (index * 7);
+        if byte & 0x80 == 0 {
+            *bytes = &bytes[index + 1..];
+            return Ok(value);
+        }
+    }
+    Err(Damaged)
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+fn unzigzag(code: u64) -> i64 {
+    ((code >> 1) as i64) ^ -((code & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encode(cells: &[Option<i64>]) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        for cell in cells {
+            match cell {
+                Some(value) => encoder.value(*value),
+                None => encoder.absent(),
+            }
+        }
+        encoder.finish()
+    }
+
+    fn decode_all(bytes: &[u8], cells: usize) -> Result<Vec<Option<i64>>, Damaged> {
+        let mut out = vec![None; cells];
+        decode(bytes, u32::MAX, |cell, value| {
+            if let Some(slot) = out.get_mut(cell as usize) {
+                *slot = Some(value);
+            }
+        })?;
+        Ok(out)
+    }
+
+    #[test]
+    fn small_values_take_one_byte_and_runs_of_absent_ones_two() {
+        assert_eq!(encode(&[Some(0), Some(-1), Some(62), Some(63)]).len(), 5);
+        assert_eq!(encode(&[None; 100]).len(), 0);
+        assert_eq!(encode(&[None, None, None, Some(1)]), [0, 2, 3]);
+    }
+
+    #[test]
+    fn the_smallest_integer_is_the_only_one_that_moves() {
+        let cells = [Some(i64::MIN), Some(i64::MAX), Some(i64::MIN + 1)];
+        let back = decode_all(&encode(&cells), 3).unwrap();
+        assert_eq!(back, [Some(i64::MIN + 1), Some(i64::MAX), Some(i64::MIN + 1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(cells: Vec<Option<i64>>) {
+            let bytes = encode(&cells);
+            let kept: Vec<_> = cells.iter().map(|cell| cell.map(|value| value.max(i64::MIN + 1))).collect();
+            prop_assert_eq!(decode_all(&bytes, cells.len()).unwrap(), kept);
+        }
+
+        #[test]
+        fn picking_sees_what_decoding_sees(
+            cells in proptest::collection::vec(proptest::option::of(any::<i64>()), 0..80),
+            wanted in proptest::collection::btree_set(0_u32..100, 0..20),
+        ) {
+            let bytes = encode(&cells);
+            let wanted: Vec<(u32, u32)> = wanted.into_iter().zip(0..).collect();
+            let mut picked = Vec::new();
+            pick(&bytes, &wanted, |slot, value| picked.push((slot, value))).unwrap();
+            let expected: Vec<(u32, i64)> = wanted
+                .iter()
+                .filter_map(|(cell, slot)| {
+                    Some((*slot, cells.get(*cell as usize).copied()??.max(i64::MIN + 1)))
+                })
+                .collect();
+            prop_assert_eq!(picked, expected);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            bytes: Vec<u8>,
+            wanted in proptest::collection::btree_set(0_u32..u32::MAX, 0..20),
+        ) {
+            let wanted: Vec<(u32, u32)> = wanted.into_iter().zip(0..).collect();
+            let _ = decode(&bytes, u32::MAX, |_, _| ());
+            let _ = pick(&bytes, &wanted, |_, _| ());
+        }
+    }
+}

@@ -1,9 +1,86 @@
-//! Commit.
-use super::*;
-use crate::model::commit::Commit;
+//! One commit of the pipeline: samples, states, pins, alerts and events, whole or not at all.
+
+use std::collections::HashMap;
+
+use super::events::insert_event;
+use super::samples::SampleRow;
+use super::servers::pin_first;
+use super::states::put_state;
+use super::{CommitReceipt, Result, Store, alerts, samples};
+use crate::model::ServerId;
+use crate::model::commit::{AlertChange, Commit};
+
 impl Store {
-    /// One transaction.
-    pub async fn commit(&self, _commit: &Commit) -> Result<CommitReceipt> {
-        todo!()
+    /// Makes a commit durable in one transaction. A sample that is already there is ignored;
+    /// what belongs to a server deleted meanwhile is dropped (events stay: they are the record).
+    ///
+    /// # Errors
+    /// [`StoreError::Full`](super::StoreError::Full) and others; nothing was written then, and
+    /// the same commit may be tried again.
+    pub async fn commit(&self, commit: &Commit) -> Result<CommitReceipt> {
+        let mut receipt = CommitReceipt::default();
+        let mut write = self.write().await?;
+        let (cache, connection) = write.parts()?;
+        let servers = cache.servers(connection).await?;
+
+        let mut rows = Vec::with_capacity(commit.samples.len());
+        for sample in &commit.samples {
+            if !servers.contains(&sample.server_id) {
+                receipt.orphans += 1;
+                continue;
+            }
+            let placed = cache
+                .place(connection, sample.server_id, sample.taken_at, &sample.snapshot)
+                .await?;
+            receipt.values += placed.values;
+            if placed.dropped > 0 {
+                *receipt.dropped_values.entry(sample.server_id).or_default() += placed.dropped;
+            }
+            rows.push(SampleRow {
+                server_id: sample.server_id,
+                taken_at: sample.taken_at,
+                placed,
+            });
+        }
+        receipt.samples = samples::insert(connection, &rows).await?;
+        receipt.duplicates = rows.len() as u64 - receipt.samples;
+
+        for (id, state) in &commit.states {
+            if servers.contains(id) {
+                put_state(connection, *id, state).await?;
+            } else {
+                receipt.orphans += 1;
+            }
+        }
+        let mut pinned = false;
+        for (id, host_key) in &commit.pins {
+            pinned |= pin_first(connection, *id, host_key).await?;
+        }
+        for change in &commit.alerts {
+            match change {
+                AlertChange::Put(alert) if !servers.contains(&alert.key.server_id) => receipt.orphans += 1,
+                change => alerts::apply(connection, change).await?,
+            }
+        }
+        for event in &commit.events {
+            insert_event(connection, event).await?;
+        }
+        write.commit().await?;
+
+        if pinned {
+            self.servers_changed();
+        }
+        self.count_dropped(&receipt.dropped_values);
+        Ok(receipt)
+    }
+
+    fn count_dropped(&self, dropped: &HashMap<ServerId, u64>) {
+        if dropped.is_empty() {
+            return;
+        }
+        let mut totals = self.dropped_values();
+        for (id, values) in dropped {
+            *totals.entry(*id).or_default() += values;
+        }
     }
 }

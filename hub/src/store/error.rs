@@ -43,19 +43,15 @@ pub enum StoreError {
         username: String,
     },
     /// The disk (or its quota) is full. Nothing was written; the same call works once there is room.
-    #[error("the disk of {path} is full: free some space, nothing was lost so far", path = path.display())]
-    Full {
-        /// The database.
-        path: PathBuf,
-    },
+    #[error("the disk that holds the database is full: free some space; what was acknowledged is safe")]
+    Full,
     /// The database or its directory cannot be written.
     #[error(
-        "{path} cannot be written: the hub's user needs write permission on the file and its directory (chown or chmod them), on a file system that is not mounted read-only",
-        path = path.display()
+        "{place} cannot be written: give the hub's user write permission on the file and its directory (chown, chmod), and mount the file system read-write"
     )]
     ReadOnly {
-        /// The database.
-        path: PathBuf,
+        /// The database's path, or "the database".
+        place: String,
     },
     /// The database's directory cannot be made or entered, or the file cannot be opened.
     #[error(
@@ -70,21 +66,17 @@ pub enum StoreError {
     },
     /// The file is damaged or is no SQLite database.
     #[error(
-        "{path} is damaged or not a gander database ({detail}): stop the hub, keep a copy of the file, and restore a backup",
-        path = path.display()
+        "{place} is damaged or not a gander database ({detail}): stop the hub, keep a copy of the file, and restore a backup"
     )]
     Corrupt {
-        /// The database.
-        path: PathBuf,
-        /// What SQLite said.
+        /// The database's path, or "the database".
+        place: String,
+        /// What is wrong with it.
         detail: String,
     },
     /// Another program holds the database.
-    #[error("{path} is locked by another program: end it and try again", path = path.display())]
-    Busy {
-        /// The database.
-        path: PathBuf,
-    },
+    #[error("the database is locked by another program: end it and try again")]
+    Busy,
     /// The database was written by a newer gander.
     #[error(
         "{path} was written by a newer gander (schema {found}, this one knows {known}): run that version or restore a backup",
@@ -146,5 +138,73 @@ pub enum StoreError {
     Random(String),
     /// Anything else SQLite or its driver reports.
     #[error("the database failed: {0}")]
-    Sqlx(sqlx::Error),
+    Sqlx(#[source] sqlx::Error),
+}
+
+/// SQLite's result codes that a person can do something about
+/// (<https://www.sqlite.org/rescode.html>); the low byte is the primary code.
+mod code {
+    pub(super) const BUSY: i32 = 5;
+    pub(super) const LOCKED: i32 = 6;
+    pub(super) const READONLY: i32 = 8;
+    pub(super) const CORRUPT: i32 = 11;
+    pub(super) const FULL: i32 = 13;
+    pub(super) const NOTADB: i32 = 26;
+    /// The `-shm` file could not grow: the disk is full.
+    pub(super) const IOERR_SHMSIZE: i32 = 4874;
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let Some(code) = sqlite_code(&error) else {
+            return Self::Sqlx(error);
+        };
+        let place = || "the database".to_owned();
+        match (code, code & 0xff) {
+            (code::IOERR_SHMSIZE, _) | (_, code::FULL) => Self::Full,
+            (_, code::READONLY) => Self::ReadOnly { place: place() },
+            (_, code::CORRUPT | code::NOTADB) => Self::Corrupt {
+                place: place(),
+                detail: error.to_string(),
+            },
+            (_, code::BUSY | code::LOCKED) => Self::Busy,
+            _ => Self::Sqlx(error),
+        }
+    }
+}
+
+/// The extended result code of SQLite, where the error came from there.
+fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+impl StoreError {
+    /// A row holds what this program would never write.
+    pub(super) fn unreadable(what: &str, detail: impl std::fmt::Display) -> Self {
+        Self::Corrupt {
+            place: "the database".to_owned(),
+            detail: format!("{what}: {detail}"),
+        }
+    }
+
+    /// The same error, with the path of the database in place of "the database".
+    pub(super) fn at(self, path: &std::path::Path) -> Self {
+        let place = path.display().to_string();
+        match self {
+            Self::ReadOnly { .. } => Self::ReadOnly { place },
+            Self::Corrupt { detail, .. } => Self::Corrupt { place, detail },
+            Self::Sqlx(error) => Self::Open {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            },
+            other => other,
+        }
+    }
+}
+
+/// Whether a statement failed for a UNIQUE constraint.
+pub(super) fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }

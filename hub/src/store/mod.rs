@@ -8,6 +8,7 @@
 //! Decisions are not made here: alerts and states come ready to be written.
 
 mod alerts;
+mod buckets;
 mod cells;
 mod commit;
 mod error;
@@ -16,20 +17,24 @@ mod latest;
 mod layout;
 mod open;
 mod people;
+mod plan;
 mod query;
 mod remove;
 mod rows;
 mod samples;
+mod scan;
 mod seal;
 mod servers;
 mod states;
 mod stats;
 mod types;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::StoreError;
+pub use layout::{MAX_LABEL_BYTES, MAX_SERIES};
 pub use open::Store;
 pub use people::random_token;
 pub use seal::MasterKey;

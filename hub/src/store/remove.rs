@@ -1,21 +1,261 @@
-//! Remove.
-use super::*;
-use crate::model::*;
+//! Removing samples and old history, and giving the space back.
+//!
+//! Always in small transactions: what the pipeline commits goes in between them.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::layout::{LAG_MS, series_of};
+use super::words::to_json;
+use super::{DeleteRange, Result, Store, samples};
+use crate::model::{Actor, Event, EventKind, ServerId, Timestamp};
+
+/// Rows deleted in one transaction.
+pub(super) const BATCH_ROWS: i64 = 2_000;
+/// Pages given back in one step.
+const VACUUM_PAGES: i64 = 500;
+/// Retention leaves up to this share of the file free: it fills again at once.
+const FREE_SHARE: i64 = 5;
+
 impl Store {
-    /// Count.
-    pub async fn count_samples(&self, _range: &DeleteRange) -> Result<u64> {
-        todo!()
+    /// How many samples [`Store::delete_samples`] would delete.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn count_samples(&self, range: &DeleteRange) -> Result<u64> {
+        let mut sql = QueryBuilder::new("SELECT count(*) FROM sample WHERE ");
+        push_range(&mut sql, range);
+        let count: i64 = sql.build_query_scalar().fetch_one(&self.inner.readers).await?;
+        Ok(count.unsigned_abs())
     }
-    /// Delete.
-    pub async fn delete_samples(&self, _range: &DeleteRange, _actor: &Actor, _now: Timestamp) -> Result<u64> {
-        todo!()
+
+    /// Deletes samples, shrinks the file, and answers how many there were.
+    ///
+    /// # Errors
+    /// The database cannot be written. What was deleted until then stays deleted.
+    pub async fn delete_samples(&self, range: &DeleteRange, actor: &Actor, now: Timestamp) -> Result<u64> {
+        let deleted = self.delete_in_batches(range).await?;
+        if deleted > 0 {
+            self.record_event(&Event {
+                at: now,
+                kind: EventKind::SamplesDeleted,
+                server_id: range.server_id,
+                actor: actor.0.clone(),
+                details: serde_json::json!({ "samples": deleted, "before": range.before }),
+            })
+            .await?;
+            self.drop_unused_layouts(range).await?;
+            self.give_space_back(0).await?;
+        }
+        Ok(deleted)
     }
-    /// Retention of samples.
-    pub async fn purge(&self, _older_than: Timestamp) -> Result<u64> {
-        todo!()
+
+    /// Retention: deletes the samples taken before a moment, and finishes what a deletion cut
+    /// short left behind. Answers how many samples there were.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn purge(&self, older_than: Timestamp) -> Result<u64> {
+        let range = DeleteRange {
+            server_id: None,
+            before: Some(older_than),
+        };
+        self.sweep_removed().await?;
+        let deleted = self.delete_in_batches(&range).await?;
+        self.drop_unused_layouts(&range).await?;
+        self.give_space_back(FREE_SHARE).await?;
+        Ok(deleted)
     }
-    /// Retention of events and resolved alerts.
-    pub async fn purge_history(&self, _older_than: Timestamp) -> Result<u64> {
-        todo!()
+
+    /// Retention of the record: deletes events, and alerts resolved, before a moment.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn purge_history(&self, older_than: Timestamp) -> Result<u64> {
+        let mut total = 0;
+        for sql in [
+            "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < ? LIMIT ?)",
+            "DELETE FROM alert WHERE id IN (SELECT id FROM alert
+                 WHERE phase = 'resolved' AND held = 0 AND resolved_at < ? LIMIT ?)",
+        ] {
+            loop {
+                let mut write = self.write().await?;
+                let deleted = sqlx::query(sql)
+                    .bind(older_than.0)
+                    .bind(BATCH_ROWS)
+                    .execute(write.connection()?)
+                    .await?
+                    .rows_affected();
+                write.commit().await?;
+                total += deleted;
+                if deleted < BATCH_ROWS.unsigned_abs() {
+                    break;
+                }
+            }
+        }
+        Ok(total)
     }
+
+    /// Sweeps away the samples of deleted servers.
+    pub(super) async fn sweep_removed(&self) -> Result<()> {
+        let removed: Vec<i64> = sqlx::query_scalar("SELECT server_id FROM removal")
+            .fetch_all(&self.inner.readers)
+            .await?;
+        for server_id in &removed {
+            self.delete_in_batches(&DeleteRange {
+                server_id: Some(ServerId(*server_id)),
+                before: None,
+            })
+            .await?;
+            let mut write = self.write().await?;
+            let connection = write.connection()?;
+            for sql in [
+                "DELETE FROM tally WHERE server_id = ?",
+                "DELETE FROM removal WHERE server_id = ?",
+            ] {
+                sqlx::query(sql).bind(server_id).execute(&mut *connection).await?;
+            }
+            write.commit().await?;
+            self.dropped_values().remove(&ServerId(*server_id));
+        }
+        if !removed.is_empty() {
+            self.give_space_back(FREE_SHARE).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_in_batches(&self, range: &DeleteRange) -> Result<u64> {
+        let mut total = 0;
+        loop {
+            let mut write = self.write().await?;
+            let connection = write.connection()?;
+            let servers: Vec<i64> = batch_sql(range)
+                .build_query_scalar()
+                .fetch_all(&mut *connection)
+                .await?;
+            let mut gone: BTreeMap<i64, i64> = BTreeMap::new();
+            for server_id in &servers {
+                *gone.entry(*server_id).or_default() += 1;
+            }
+            for (server_id, samples) in gone {
+                samples::count(connection, server_id, -samples).await?;
+            }
+            write.commit().await?;
+            total += servers.len() as u64;
+            if (servers.len() as i64) < BATCH_ROWS {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Removes layouts that no sample uses any more, and the series that are in none left.
+    async fn drop_unused_layouts(&self, range: &DeleteRange) -> Result<()> {
+        let mut sql = QueryBuilder::new("SELECT DISTINCT server_id FROM layout WHERE TRUE");
+        if let Some(server_id) = range.server_id {
+            sql.push(" AND server_id = ").push_bind(server_id.0);
+        }
+        if let Some(before) = range.before {
+            sql.push(" AND last_used_at < ").push_bind(before.0);
+        }
+        let servers: Vec<i64> = sql.build_query_scalar().fetch_all(&self.inner.readers).await?;
+        for server_id in servers {
+            let mut write = self.write().await?;
+            let (cache, connection) = write.parts()?;
+            let oldest: Option<i64> =
+                sqlx::query_scalar("SELECT min(taken_at) FROM sample WHERE server_id = ?")
+                    .bind(server_id)
+                    .fetch_one(&mut *connection)
+                    .await?;
+            let unused = sqlx::query("DELETE FROM layout WHERE server_id = ? AND last_used_at < ?")
+                .bind(server_id)
+                .bind(oldest.map_or(i64::MAX, |oldest| oldest - LAG_MS))
+                .execute(&mut *connection)
+                .await?;
+            if unused.rows_affected() > 0 {
+                let layouts: Vec<Vec<u8>> =
+                    sqlx::query_scalar("SELECT series FROM layout WHERE server_id = ?")
+                        .bind(server_id)
+                        .fetch_all(&mut *connection)
+                        .await?;
+                let used: HashSet<i64> = layouts
+                    .iter()
+                    .filter_map(|bytes| series_of(bytes))
+                    .flatten()
+                    .collect();
+                sqlx::query(
+                    "DELETE FROM series WHERE server_id = ? AND id NOT IN (SELECT value FROM json_each(?))",
+                )
+                .bind(server_id)
+                .bind(to_json(&used)?)
+                .execute(connection)
+                .await?;
+                cache.forget_server(ServerId(server_id));
+            }
+            write.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives free pages back to the file system, unless they are less than 1/`share` of the file
+    /// (0: give back every one).
+    async fn give_space_back(&self, share: i64) -> Result<()> {
+        let mut free: i64 = sqlx::query_scalar("PRAGMA freelist_count")
+            .fetch_one(&self.inner.readers)
+            .await?;
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+            .fetch_one(&self.inner.readers)
+            .await?;
+        if share > 0 && free.saturating_mul(share) < pages {
+            return Ok(());
+        }
+        while free > 0 {
+            let mut write = self.write().await?;
+            let connection = write.connection()?;
+            sqlx::query(sqlx::AssertSqlSafe(format!(
+                "PRAGMA incremental_vacuum({VACUUM_PAGES})"
+            )))
+            .fetch_all(&mut *connection)
+            .await?;
+            let left: i64 = sqlx::query_scalar("PRAGMA freelist_count")
+                .fetch_one(connection)
+                .await?;
+            write.commit().await?;
+            if left >= free {
+                break;
+            }
+            free = left;
+        }
+        // In WAL the file shrinks when the log is written back. PASSIVE waits for no reader:
+        // where one is in the way, a later commit does it.
+        let mut writer = self.inner.writer.lock().await;
+        if let Some(connection) = &mut writer.connection {
+            sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+                .fetch_all(connection)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn push_range(sql: &mut QueryBuilder<Sqlite>, range: &DeleteRange) {
+    match range.server_id {
+        Some(server_id) => sql.push("server_id = ").push_bind(server_id.0),
+        None => sql.push("TRUE"),
+    };
+    if let Some(before) = range.before {
+        sql.push(" AND taken_at < ").push_bind(before.0);
+    }
+}
+
+/// Deletes one batch and names the server of every row.
+pub(super) fn batch_sql(range: &DeleteRange) -> QueryBuilder<Sqlite> {
+    let mut sql = QueryBuilder::new(
+        "DELETE FROM sample WHERE (server_id, taken_at) IN (SELECT server_id, taken_at FROM sample WHERE ",
+    );
+    push_range(&mut sql, range);
+    sql.push(" ORDER BY taken_at LIMIT ")
+        .push_bind(BATCH_ROWS)
+        .push(") RETURNING server_id");
+    sql
 }

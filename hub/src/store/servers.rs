@@ -1,63 +1,525 @@
-//! Servers.
-use super::*;
-use crate::model::server::*;
-use crate::model::*;
+//! Servers: what a person configured, their sealed secrets and their pinned host keys.
+
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::watch;
+
+use super::error::is_unique_violation;
+use super::events::insert_event;
+use super::open::put_meta;
+use super::seal::Place;
+use super::words::{from_json, from_word, to_json};
+use super::{Change, CredentialChange, Result, Store, StoreError};
+use crate::model::server::{ServerSpec, SshCredential, Threshold, Thresholds};
+use crate::model::{Actor, Event, EventKind, HostKey, Secret, Server, ServerId, Timestamp, Transport};
+
+/// Chains of jump hosts longer than this are a mistake.
+const LONGEST_JUMP_CHAIN: usize = 8;
+
+const PASSWORD: &str = "password";
+const PRIVATE_KEY: &str = "private key";
+const PASSPHRASE: &str = "passphrase";
+
+const SELECT: &str = "SELECT id, name, ip, ssh_port, ssh_user, transport, interval_seconds, jump_server_id, \
+     tags, group_name, cpu_warning_percent, cpu_critical_percent, memory_warning_percent, \
+     memory_critical_percent, disk_warning_percent, disk_critical_percent, enabled, \
+     password IS NOT NULL AS has_password, private_key IS NOT NULL AS has_key, \
+     host_key_algorithm, host_key_fingerprint, host_key_public, created_at, updated_at FROM server";
+
+fn server_of(row: &SqliteRow) -> Result<Server> {
+    let threshold = |warning, critical| {
+        Ok::<_, sqlx::Error>(Threshold {
+            warning_percent: row.try_get(warning)?,
+            critical_percent: row.try_get(critical)?,
+        })
+    };
+    let jump_server_id: Option<i64> = row.try_get("jump_server_id")?;
+    let public_key: Option<String> = row.try_get("host_key_public")?;
+    let host_key = match public_key {
+        Some(public_key) => Some(HostKey {
+            algorithm: row.try_get("host_key_algorithm")?,
+            fingerprint: row.try_get("host_key_fingerprint")?,
+            public_key,
+        }),
+        None => None,
+    };
+    Ok(Server {
+        id: ServerId(row.try_get("id")?),
+        spec: ServerSpec {
+            name: row.try_get("name")?,
+            ip: row.try_get("ip")?,
+            ssh_port: row.try_get("ssh_port")?,
+            ssh_user: row.try_get("ssh_user")?,
+            transport: from_word(row.try_get("transport")?)?,
+            interval_seconds: row.try_get("interval_seconds")?,
+            jump_server_id: jump_server_id.map(ServerId),
+            tags: from_json(row.try_get("tags")?)?,
+            group: row.try_get("group_name")?,
+            thresholds: Thresholds {
+                cpu: threshold("cpu_warning_percent", "cpu_critical_percent")?,
+                memory: threshold("memory_warning_percent", "memory_critical_percent")?,
+                disk: threshold("disk_warning_percent", "disk_critical_percent")?,
+            },
+            enabled: row.try_get("enabled")?,
+        },
+        has_password: row.try_get("has_password")?,
+        has_key: row.try_get("has_key")?,
+        host_key,
+        created_at: Timestamp(row.try_get("created_at")?),
+        updated_at: Timestamp(row.try_get("updated_at")?),
+    })
+}
+
+async fn fetch_server(connection: &mut SqliteConnection, id: ServerId) -> Result<Option<Server>> {
+    sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} WHERE id = ?")))
+        .bind(id.0)
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(server_of)
+        .transpose()
+}
+
+async fn existing(connection: &mut SqliteConnection, id: ServerId) -> Result<Server> {
+    fetch_server(connection, id).await?.ok_or(StoreError::NotFound {
+        what: "server",
+        id: id.0,
+    })
+}
+
+fn happened(kind: EventKind, server: &Server, actor: &Actor, now: Timestamp) -> Event {
+    Event {
+        at: now,
+        kind,
+        server_id: Some(server.id),
+        actor: actor.0.clone(),
+        details: serde_json::json!({ "name": server.spec.name }),
+    }
+}
+
+fn pinned(server: &Server, host_key: Option<&HostKey>, actor: &Actor, now: Timestamp) -> Event {
+    Event {
+        details: serde_json::json!({
+            "name": server.spec.name,
+            "fingerprint": host_key.map(|key| key.fingerprint.as_str()),
+        }),
+        ..happened(EventKind::HostKeyPinned, server, actor, now)
+    }
+}
+
+/// Refuses a jump host that does not exist or whose own chain comes back to `id`.
+async fn check_jump_chain(
+    connection: &mut SqliteConnection,
+    id: Option<ServerId>,
+    jump: Option<ServerId>,
+) -> Result<()> {
+    let Some(first) = jump else { return Ok(()) };
+    let refuse = |reason| StoreError::JumpHost {
+        jump_server_id: first.0,
+        reason,
+    };
+    let mut next = Some(first);
+    for _ in 0..LONGEST_JUMP_CHAIN {
+        let Some(current) = next else { return Ok(()) };
+        if Some(current) == id {
+            return Err(refuse("the way to it leads through the server itself"));
+        }
+        let row: Option<Option<i64>> = sqlx::query_scalar("SELECT jump_server_id FROM server WHERE id = ?")
+            .bind(current.0)
+            .fetch_optional(&mut *connection)
+            .await?;
+        next = row.ok_or_else(|| refuse("it does not exist"))?.map(ServerId);
+    }
+    if next.is_none() {
+        return Ok(());
+    }
+    Err(refuse("more than 8 jump hosts would lie one behind the other"))
+}
+
+/// Writes every configured column of a row.
+async fn write_spec(
+    connection: &mut SqliteConnection,
+    id: Option<ServerId>,
+    spec: &ServerSpec,
+    now: Timestamp,
+) -> Result<ServerId> {
+    let sql = match id {
+        None => {
+            "INSERT INTO server (name, ip, ssh_port, ssh_user, transport, interval_seconds, jump_server_id,
+                 tags, group_name, cpu_warning_percent, cpu_critical_percent, memory_warning_percent,
+                 memory_critical_percent, disk_warning_percent, disk_critical_percent, enabled,
+                 updated_at, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?17, ?17) RETURNING id"
+        }
+        Some(_) => {
+            "UPDATE server SET name = ?, ip = ?, ssh_port = ?, ssh_user = ?, transport = ?,
+                 interval_seconds = ?, jump_server_id = ?, tags = ?, group_name = ?,
+                 cpu_warning_percent = ?, cpu_critical_percent = ?, memory_warning_percent = ?,
+                 memory_critical_percent = ?, disk_warning_percent = ?, disk_critical_percent = ?,
+                 enabled = ?, updated_at = ?17
+             WHERE id = ?18 RETURNING id"
+        }
+    };
+    let thresholds = &spec.thresholds;
+    let mut query = sqlx::query_scalar(sql)
+        .bind(&spec.name)
+        .bind(&spec.ip)
+        .bind(spec.ssh_port)
+        .bind(&spec.ssh_user)
+        .bind(spec.transport.as_str())
+        .bind(spec.interval_seconds)
+        .bind(spec.jump_server_id.map(|jump| jump.0))
+        .bind(to_json(&spec.tags)?)
+        .bind(&spec.group)
+        .bind(thresholds.cpu.warning_percent)
+        .bind(thresholds.cpu.critical_percent)
+        .bind(thresholds.memory.warning_percent)
+        .bind(thresholds.memory.critical_percent)
+        .bind(thresholds.disk.warning_percent)
+        .bind(thresholds.disk.critical_percent)
+        .bind(spec.enabled)
+        .bind(now.0);
+    if let Some(id) = id {
+        query = query.bind(id.0);
+    }
+    match query.fetch_one(connection).await {
+        Ok(id) => Ok(ServerId(id)),
+        Err(error) if is_unique_violation(&error) => Err(StoreError::NameTaken {
+            name: spec.name.clone(),
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn write_host_key(
+    connection: &mut SqliteConnection,
+    id: ServerId,
+    host_key: Option<&HostKey>,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE server SET host_key_algorithm = ?, host_key_fingerprint = ?, host_key_public = ? WHERE id = ?",
+    )
+    .bind(host_key.map(|key| key.algorithm.as_str()))
+    .bind(host_key.map(|key| key.fingerprint.as_str()))
+    .bind(host_key.map(|key| key.public_key.as_str()))
+    .bind(id.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Pins a key seen for the first time; `false` when one is pinned already or the server is gone.
+pub(super) async fn pin_first(
+    connection: &mut SqliteConnection,
+    id: ServerId,
+    host_key: &HostKey,
+) -> Result<bool> {
+    let updated = sqlx::query(
+        "UPDATE server SET host_key_algorithm = ?, host_key_fingerprint = ?, host_key_public = ?
+         WHERE id = ? AND host_key_public IS NULL",
+    )
+    .bind(&host_key.algorithm)
+    .bind(&host_key.fingerprint)
+    .bind(&host_key.public_key)
+    .bind(id.0)
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected() > 0)
+}
+
+fn place(id: ServerId, field: &'static str) -> Place {
+    Place {
+        table: "server",
+        row: id.0,
+        field,
+    }
+}
+
 impl Store {
+    async fn write_secret(
+        &self,
+        connection: &mut SqliteConnection,
+        id: ServerId,
+        field: &'static str,
+        change: &Change<Secret>,
+    ) -> Result<()> {
+        let sealed = match change {
+            Change::Keep => return Ok(()),
+            Change::Clear => None,
+            Change::Set(secret) => Some(self.inner.key.seal(&place(id, field), secret.expose())?),
+        };
+        let sql = match field {
+            PASSWORD => "UPDATE server SET password = ? WHERE id = ?",
+            PRIVATE_KEY => "UPDATE server SET private_key = ? WHERE id = ?",
+            _ => "UPDATE server SET passphrase = ? WHERE id = ?",
+        };
+        sqlx::query(sql)
+            .bind(sealed)
+            .bind(id.0)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn write_secrets(
+        &self,
+        connection: &mut SqliteConnection,
+        id: ServerId,
+        change: &CredentialChange,
+    ) -> Result<()> {
+        self.write_secret(connection, id, PASSWORD, &change.password)
+            .await?;
+        self.write_secret(connection, id, PRIVATE_KEY, &change.private_key)
+            .await?;
+        self.write_secret(connection, id, PASSPHRASE, &change.passphrase)
+            .await
+    }
+
+    /// A stored secret in the clear. One that does not open is reported and treated as absent:
+    /// it must not keep the rest of the fleet from being read.
+    fn unseal(&self, server: &Server, field: &'static str, sealed: Option<&[u8]>) -> Option<Secret> {
+        let secret = self.inner.key.open(&place(server.id, field), sealed?);
+        if secret.is_none() {
+            tracing::error!(
+                server.id = server.id.0,
+                server.name = server.spec.name,
+                "the stored {field} cannot be opened: enter it again"
+            );
+        }
+        secret
+    }
+
     /// All servers, by name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
     pub async fn servers(&self) -> Result<Vec<Server>> {
-        todo!()
+        sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} ORDER BY name")))
+            .fetch_all(&self.inner.readers)
+            .await?
+            .iter()
+            .map(server_of)
+            .collect()
     }
-    /// One.
-    pub async fn server(&self, _id: ServerId) -> Result<Option<Server>> {
-        todo!()
+
+    /// One server.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn server(&self, id: ServerId) -> Result<Option<Server>> {
+        let mut connection = self.inner.readers.acquire().await?;
+        fetch_server(&mut connection, id).await
     }
-    /// Create.
+
+    /// Enrols a server.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`], [`StoreError::JumpHost`].
     pub async fn create_server(
         &self,
-        _spec: &ServerSpec,
-        _credential: &SshCredential,
-        _host_key: Option<&HostKey>,
-        _actor: &Actor,
-        _now: Timestamp,
+        spec: &ServerSpec,
+        credential: &SshCredential,
+        host_key: Option<&HostKey>,
+        actor: &Actor,
+        now: Timestamp,
     ) -> Result<Server> {
-        todo!()
+        let mut write = self.write().await?;
+        let (cache, connection) = write.parts()?;
+        check_jump_chain(connection, None, spec.jump_server_id).await?;
+        let id = write_spec(connection, None, spec, now).await?;
+        let set = |secret: &Option<Secret>| secret.clone().map_or(Change::Keep, Change::Set);
+        let secrets = CredentialChange {
+            password: set(&credential.password),
+            private_key: set(&credential.private_key),
+            passphrase: set(&credential.passphrase),
+            host_key: None,
+        };
+        self.write_secrets(connection, id, &secrets).await?;
+        write_host_key(connection, id, host_key).await?;
+        let server = existing(connection, id).await?;
+        insert_event(connection, &happened(EventKind::ServerAdded, &server, actor, now)).await?;
+        cache.forget_servers();
+        write.commit().await?;
+        self.servers_changed();
+        Ok(server)
     }
-    /// Update.
+
+    /// Changes a server. Another address, port or jump host is another machine: its pinned key is
+    /// forgotten unless `change` brings one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::NameTaken`], [`StoreError::JumpHost`].
     pub async fn update_server(
         &self,
-        _id: ServerId,
-        _spec: &ServerSpec,
-        _change: &CredentialChange,
-        _actor: &Actor,
-        _now: Timestamp,
+        id: ServerId,
+        spec: &ServerSpec,
+        change: &CredentialChange,
+        actor: &Actor,
+        now: Timestamp,
     ) -> Result<Server> {
-        todo!()
+        let mut write = self.write().await?;
+        let connection = write.connection()?;
+        let before = existing(connection, id).await?;
+        check_jump_chain(connection, Some(id), spec.jump_server_id).await?;
+        write_spec(connection, Some(id), spec, now).await?;
+        self.write_secrets(connection, id, change).await?;
+        let place_of = |spec: &ServerSpec| (spec.ip.clone(), spec.ssh_port, spec.jump_server_id);
+        let moved = place_of(&before.spec) != place_of(spec);
+        if moved || change.host_key.is_some() {
+            write_host_key(connection, id, change.host_key.as_ref()).await?;
+        }
+        let server = existing(connection, id).await?;
+        insert_event(
+            connection,
+            &happened(EventKind::ServerChanged, &server, actor, now),
+        )
+        .await?;
+        if change.host_key.is_some() && server.host_key != before.host_key {
+            insert_event(connection, &pinned(&server, server.host_key.as_ref(), actor, now)).await?;
+        }
+        write.commit().await?;
+        self.servers_changed();
+        Ok(server)
     }
-    /// Pin.
+
+    /// Pins a host key a person has accepted, or forgets the pinned one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
     pub async fn set_host_key(
         &self,
-        _id: ServerId,
-        _host_key: Option<&HostKey>,
-        _actor: &Actor,
-        _now: Timestamp,
+        id: ServerId,
+        host_key: Option<&HostKey>,
+        actor: &Actor,
+        now: Timestamp,
     ) -> Result<()> {
-        todo!()
+        let mut write = self.write().await?;
+        let connection = write.connection()?;
+        let server = existing(connection, id).await?;
+        write_host_key(connection, id, host_key).await?;
+        insert_event(connection, &pinned(&server, host_key, actor, now)).await?;
+        write.commit().await?;
+        self.servers_changed();
+        Ok(())
     }
-    /// Delete.
-    pub async fn delete_server(&self, _id: ServerId, _actor: &Actor, _now: Timestamp) -> Result<bool> {
-        todo!()
+
+    /// Removes a server with its alerts and samples. `false`: there was none. The server is gone
+    /// at once; its samples are swept away in small batches before this returns, and a sweep cut
+    /// short is finished by the next [`Store::purge`].
+    ///
+    /// # Errors
+    /// [`StoreError::JumpHostInUse`].
+    pub async fn delete_server(&self, id: ServerId, actor: &Actor, now: Timestamp) -> Result<bool> {
+        let mut write = self.write().await?;
+        let (cache, connection) = write.parts()?;
+        let Some(server) = fetch_server(connection, id).await? else {
+            return Ok(false);
+        };
+        let dependants: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM server WHERE jump_server_id = ? ORDER BY name")
+                .bind(id.0)
+                .fetch_all(&mut *connection)
+                .await?;
+        if !dependants.is_empty() {
+            return Err(StoreError::JumpHostInUse {
+                name: server.spec.name,
+                dependants,
+            });
+        }
+        sqlx::query("DELETE FROM server WHERE id = ?")
+            .bind(id.0)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query("INSERT INTO removal (server_id) VALUES (?)")
+            .bind(id.0)
+            .execute(&mut *connection)
+            .await?;
+        insert_event(
+            connection,
+            &happened(EventKind::ServerDeleted, &server, actor, now),
+        )
+        .await?;
+        cache.forget_server(id);
+        write.commit().await?;
+        self.servers_changed();
+        self.sweep_removed().await?;
+        Ok(true)
     }
-    /// Targets.
+
+    /// Every server with its secrets in the clear: for collection only.
+    ///
+    /// # Errors
+    /// The database cannot be read.
     pub async fn targets(&self) -> Result<Vec<(Server, SshCredential)>> {
-        todo!()
+        let sql = SELECT.replace(
+            " FROM server",
+            ", password, private_key, passphrase FROM server ORDER BY name",
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .fetch_all(&self.inner.readers)
+            .await?;
+        let mut targets = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let server = server_of(row)?;
+            let credential = SshCredential {
+                password: self.unseal(&server, PASSWORD, row.try_get("password")?),
+                private_key: self.unseal(&server, PRIVATE_KEY, row.try_get("private_key")?),
+                passphrase: self.unseal(&server, PASSPHRASE, row.try_get("passphrase")?),
+            };
+            targets.push((server, credential));
+        }
+        Ok(targets)
     }
-    /// Local.
-    pub async fn ensure_local_server(&self, _hostname: &str, _now: Timestamp) -> Result<Option<Server>> {
-        todo!()
+
+    /// Enrols the hub's own machine, on the first start only: one that was deleted does not return.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn ensure_local_server(&self, hostname: &str, now: Timestamp) -> Result<Option<Server>> {
+        const META: &str = "store.local_server";
+        if self.get_meta(META).await?.is_some() {
+            return Ok(None);
+        }
+        let mut write = self.write().await?;
+        let (cache, connection) = write.parts()?;
+        let name: String = hostname.trim().chars().take(80).collect();
+        let mut spec = ServerSpec {
+            name: if name.is_empty() {
+                "localhost".to_owned()
+            } else {
+                name
+            },
+            ip: "127.0.0.1".to_owned(),
+            ssh_port: 22,
+            ssh_user: String::new(),
+            transport: Transport::Local,
+            interval_seconds: None,
+            jump_server_id: None,
+            tags: Vec::new(),
+            group: None,
+            thresholds: Thresholds::default(),
+            enabled: true,
+        };
+        let id = match write_spec(connection, None, &spec, now).await {
+            Err(StoreError::NameTaken { .. }) => {
+                spec.name.push_str(" (hub)");
+                write_spec(connection, None, &spec, now).await?
+            }
+            written => written?,
+        };
+        put_meta(connection, META, Some("made")).await?;
+        let server = existing(connection, id).await?;
+        let event = happened(EventKind::ServerAdded, &server, &Actor::hub(), now);
+        insert_event(connection, &event).await?;
+        cache.forget_servers();
+        write.commit().await?;
+        self.servers_changed();
+        Ok(Some(server))
     }
-    /// Generation.
+
+    /// A number that grows after every change of servers, credentials or pinned keys.
+    #[must_use]
     pub fn subscribe_servers(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.inner.servers_changed.subscribe()
     }
 }

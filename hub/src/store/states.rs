@@ -1,10 +1,92 @@
-//! States.
-use super::*;
-use crate::model::*;
+//! The state of every server across a restart.
+
 use std::collections::HashMap;
+
+use gander_probe::Snapshot;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::words::{from_json, from_word, to_json, to_word};
+use super::{Result, Store};
+use crate::model::{ServerId, ServerState, Timestamp};
+
+/// Keeps one state inside a transaction. Of the snapshot only the texts: its numbers are samples.
+pub(super) async fn put_state(
+    connection: &mut SqliteConnection,
+    id: ServerId,
+    state: &ServerState,
+) -> Result<()> {
+    let snapshot = state.snapshot.as_deref();
+    let boot_id = snapshot.and_then(|snapshot| snapshot.boot_id.as_deref());
+    let system = snapshot.and_then(|snapshot| snapshot.system.as_ref());
+    sqlx::query(
+        "INSERT INTO status (server_id, status, status_since, last_success, failure_count, error, origin,
+             boot_id, system)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (server_id) DO UPDATE SET status = excluded.status, status_since = excluded.status_since,
+             last_success = excluded.last_success, failure_count = excluded.failure_count,
+             error = excluded.error, origin = excluded.origin,
+             boot_id = coalesce(excluded.boot_id, boot_id), system = coalesce(excluded.system, system)",
+    )
+    .bind(id.0)
+    .bind(state.status.as_str())
+    .bind(state.status_since.map(Timestamp::as_millis))
+    .bind(state.last_success.map(Timestamp::as_millis))
+    .bind(state.failure_count)
+    .bind(state.error.as_ref().map(to_json).transpose()?)
+    .bind(state.origin.as_ref().map(to_word).transpose()?)
+    .bind(boot_id)
+    .bind(system.map(to_json).transpose()?)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn state_of(row: &SqliteRow) -> Result<(ServerId, ServerState)> {
+    let moment = |column| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.map(Timestamp));
+    let text = |column| row.try_get::<Option<&str>, _>(column);
+    let boot_id = text("boot_id")?.map(str::to_owned);
+    let system = text("system")?.map(from_json).transpose()?;
+    let known = boot_id.is_some() || system.is_some();
+    let state = ServerState {
+        status: from_word(row.try_get("status")?)?,
+        status_since: moment("status_since")?,
+        last_success: moment("last_success")?,
+        failure_count: row.try_get("failure_count")?,
+        error: text("error")?.map(from_json).transpose()?,
+        origin: text("origin")?.map(from_word).transpose()?,
+        snapshot: known.then(|| {
+            Box::new(Snapshot {
+                boot_id,
+                system,
+                ..Snapshot::default()
+            })
+        }),
+    };
+    Ok((ServerId(row.try_get("server_id")?), state))
+}
+
 impl Store {
-    /// The state of every server that was ever tried, with the snapshot of its latest values.
+    /// The state of every server that was ever tried. Its snapshot holds what the machine is,
+    /// its boot id, and the values of [`Store::latest`].
+    ///
+    /// # Errors
+    /// The database cannot be read.
     pub async fn load_states(&self) -> Result<HashMap<ServerId, ServerState>> {
-        todo!()
+        let mut states = sqlx::query(
+            "SELECT server_id, status, status_since, last_success, failure_count, error, origin, boot_id,
+                 system FROM status",
+        )
+        .fetch_all(&self.inner.readers)
+        .await?
+        .iter()
+        .map(state_of)
+        .collect::<Result<HashMap<_, _>>>()?;
+        for (id, latest) in self.latest().await? {
+            if let Some(state) = states.get_mut(&id) {
+                state.snapshot.get_or_insert_default().merge(*latest.snapshot);
+            }
+        }
+        Ok(states)
     }
 }

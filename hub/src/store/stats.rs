@@ -1,8 +1,56 @@
-//! Stats.
-use super::*;
+//! What the database holds, and how much room it takes.
+
+use super::{Result, ServerStorage, StorageStats, Store};
+use crate::model::{ServerId, Timestamp};
+
 impl Store {
-    /// Stats.
+    /// Sizes and numbers of samples, in all and of each server. Counts nothing row by row.
+    ///
+    /// # Errors
+    /// The database cannot be read.
     pub async fn storage_stats(&self) -> Result<StorageStats> {
-        todo!()
+        let mut connection = self.read().await?;
+        let rows: Vec<(i64, i64, Option<i64>, Option<i64>, i64)> = sqlx::query_as(
+            "SELECT server.id, coalesce(tally.samples, 0),
+                 (SELECT min(taken_at) FROM sample WHERE server_id = server.id),
+                 (SELECT max(taken_at) FROM sample WHERE server_id = server.id),
+                 (SELECT count(*) FROM series WHERE server_id = server.id)
+             FROM server LEFT JOIN tally ON tally.server_id = server.id ORDER BY server.id",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        let free_pages: i64 = sqlx::query_scalar("PRAGMA freelist_count")
+            .fetch_one(&mut *connection)
+            .await?;
+        let page_bytes: i64 = sqlx::query_scalar("PRAGMA page_size")
+            .fetch_one(&mut *connection)
+            .await?;
+        drop(connection);
+        let dropped = self.dropped_values().clone();
+        let per_server: Vec<ServerStorage> = rows
+            .into_iter()
+            .map(|(id, samples, oldest, newest, series)| ServerStorage {
+                server_id: ServerId(id),
+                samples: samples.unsigned_abs(),
+                oldest: oldest.map(Timestamp),
+                newest: newest.map(Timestamp),
+                series: series.unsigned_abs(),
+                dropped_values: dropped.get(&ServerId(id)).copied().unwrap_or(0),
+            })
+            .collect();
+        let size = |suffix: &str| {
+            let mut path = self.inner.path.clone().into_os_string();
+            path.push(suffix);
+            std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+        };
+        Ok(StorageStats {
+            database_bytes: size(""),
+            free_bytes: (free_pages * page_bytes).unsigned_abs(),
+            wal_bytes: size("-wal"),
+            samples: per_server.iter().map(|server| server.samples).sum(),
+            oldest: per_server.iter().filter_map(|server| server.oldest).min(),
+            newest: per_server.iter().filter_map(|server| server.newest).max(),
+            per_server,
+        })
     }
 }

@@ -1,1 +1,1 @@
-//! Tests
+//! Tests of the store on real files.
