@@ -47,7 +47,11 @@ mod tests {
             .and_then(|rest| rest.strip_suffix('\''))
             .unwrap();
         for forbidden in ['\'', '\\', '!', '\n', '\r', '\0'] {
-            assert!(!script.contains(forbidden), "{forbidden:?} at {:?}", script.find(forbidden));
+            assert!(
+                !script.contains(forbidden),
+                "{forbidden:?} at {:?}",
+                script.find(forbidden)
+            );
         }
         assert!(script.is_ascii());
     }
