@@ -1,10 +1,22 @@
 //! The configuration: defaults < TOML file < environment < command line.
 //!
-//! Only `app`, `main` and `cli` see this module; every other part is handed plain values.
+//! Every setting is one row of [`table::SETTINGS`]; the file, the environment, the flags, the
+//! sample file and `check-config` all follow from it. Only `app`, `main` and `cli` see this
+//! module; every other part is handed plain values.
+
+pub mod table;
+
+mod file;
+mod load;
+mod values;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::model::{IpRange, Secret};
+
+pub use load::{ConfigErrors, Effective, Loaded, Origin, Sources, load};
+pub use table::sample_file;
+pub use values::format_duration;
 
 /// The effective configuration of a hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +39,7 @@ pub struct Config {
     pub interval: Duration,
     /// Whether the hub's own machine is monitored from the first start.
     pub local_server: bool,
-    /// The first admin, made at the start while there is none.
+    /// The first admin, made at the start while there is no account.
     pub admin_user: Option<String>,
     /// The first admin's password.
     pub admin_password: Option<Secret>,
@@ -37,14 +49,28 @@ pub struct Config {
     pub log_filter: String,
 }
 
+impl Config {
+    /// The master key file: the one named, or `master.key` beside the database.
+    #[must_use]
+    pub fn master_key_path(&self) -> PathBuf {
+        match &self.master_key_file {
+            Some(path) => path.clone(),
+            None => self.database_path.with_file_name("master.key"),
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// For people on a terminal, plain text elsewhere.
+    /// With colours on a terminal, without them elsewhere.
     #[default]
     Auto,
-    /// For people.
+    /// For people, without colours.
     Human,
     /// One JSON object a line.
     Json,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! The settings, one row each. Add one here and to [`Config`]; everything else follows.
+
+use std::fmt::Write as _;
+
+use super::{Config, LogFormat, values};
+use crate::model::Secret;
+
+/// One setting.
+pub struct Setting {
+    /// Its place in the TOML file: `section.key`.
+    pub path: &'static str,
+    /// Its names in the environment; the first one is shown.
+    pub env: &'static [&'static str],
+    /// Its default, in the form of a value; empty for none.
+    pub default: &'static str,
+    /// What values look like, as error messages and help say it.
+    pub accepted: &'static str,
+    /// What it is for: one line.
+    pub about: &'static str,
+    /// Never shown; may stand in a file of its own (`_FILE`), and not on a command line.
+    pub secret: bool,
+    /// Takes over a value; an empty text is "none" where there may be none.
+    pub(super) apply: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// The long flag, without dashes in front: `http-listen`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        let name = self.env[0].strip_prefix("GANDER_").unwrap_or(self.env[0]);
+        name.to_ascii_lowercase().replace('_', "-")
+    }
+}
+
+/// Every setting, in the order of the sample file.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        path: "http.listen",
+        env: &["GANDER_HTTP_LISTEN"],
+        default: "0.0.0.0:8000",
+        accepted: "ADDRESS:PORT, such as 0.0.0.0:8000, 127.0.0.1:8000 or [::]:8000",
+        about: "Address and port of the dashboard, REST and WebSocket.",
+        secret: false,
+        apply: |config, text| Ok(config.http_listen = values::parsed(text)?),
+    },
+    Setting {
+        path: "http.public_url",
+        env: &["GANDER_PUBLIC_URL"],
+        default: "",
+        accepted: "http:// or https:// and a host, such as https://gander.example.org",
+        about: "Where people reach the hub, when that is not its own address: for links.",
+        secret: false,
+        apply: |config, text| Ok(config.public_url = values::optional(text, values::url)?),
+    },
+    Setting {
+        path: "http.cors_origins",
+        env: &["GANDER_CORS_ORIGINS"],
+        default: "",
+        accepted: "origins separated by commas, such as https://status.example.org",
+        about: "Other web origins whose pages may call the REST interface (with an API token).",
+        secret: false,
+        apply: |config, text| Ok(config.cors_origins = values::list(text, values::origin)?),
+    },
+    Setting {
+        path: "http.trusted_proxies",
+        env: &["GANDER_TRUSTED_PROXIES"],
+        default: "",
+        accepted: "addresses or ranges separated by commas, such as 127.0.0.1,10.0.0.0/8",
+        about: "Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+        secret: false,
+        apply: |config, text| Ok(config.trusted_proxies = values::list(text, str::parse)?),
+    },
+    Setting {
+        path: "database.path",
+        env: &["DATABASE_PATH", "GANDER_DATABASE_PATH"],
+        default: "./data/gander.db",
+        accepted: "the path of a file, such as /var/lib/gander/gander.db",
+        about: "The database file. Its directory is made when it does not exist.",
+        secret: false,
+        apply: |config, text| Ok(config.database_path = values::path(text)?),
+    },
+    Setting {
+        path: "database.master_key_file",
+        env: &["GANDER_MASTER_KEY_FILE"],
+        default: "",
+        accepted: "the path of a file with mode 0600",
+        about: "The key that seals stored SSH secrets; by default master.key beside the database.",
+        secret: false,
+        apply: |config, text| Ok(config.master_key_file = values::optional(text, values::path)?),
+    },
+    Setting {
+        path: "database.retention",
+        env: &["GANDER_RETENTION"],
+        default: "30d",
+        accepted: "a time such as 12h, 30d or 52w (at least 1h), or forever",
+        about: "How long samples are kept.",
+        secret: false,
+        apply: |config, text| Ok(config.retention = values::retention(text)?),
+    },
+    Setting {
+        path: "collect.interval",
+        env: &["GANDER_INTERVAL"],
+        default: "30s",
+        accepted: "a time such as 10s, 30s or 5m (1s to 1d)",
+        about: "Time between two looks at a server that has no interval of its own.",
+        secret: false,
+        apply: |config, text| Ok(config.interval = values::interval(text)?),
+    },
+    Setting {
+        path: "collect.local_server",
+        env: &["GANDER_LOCAL_SERVER"],
+        default: "true",
+        accepted: "true or false",
+        about: "Whether the first start enrols the hub's own machine.",
+        secret: false,
+        apply: |config, text| Ok(config.local_server = values::boolean(text)?),
+    },
+    Setting {
+        path: "admin.user",
+        env: &["GANDER_ADMIN_USER"],
+        default: "",
+        accepted: "a log-in name",
+        about: "The first account, an admin, made while there is none. Without it the hub prints a set-up link.",
+        secret: false,
+        apply: |config, text| Ok(config.admin_user = values::optional(text, values::text)?),
+    },
+    Setting {
+        path: "admin.password",
+        env: &["GANDER_ADMIN_PASSWORD"],
+        default: "",
+        accepted: "the password; as password_file (or GANDER_ADMIN_PASSWORD_FILE) the path of a file that holds it",
+        about: "The first account's password. Not needed any more once the account exists.",
+        secret: true,
+        apply: |config, text| {
+            config.admin_password = (!text.is_empty()).then(|| Secret::new(text.to_owned()));
+            Ok(())
+        },
+    },
+    Setting {
+        path: "log.format",
+        env: &["GANDER_LOG_FORMAT"],
+        default: "auto",
+        accepted: "auto, human or json",
+        about: "How log lines look: auto has colours on a terminal, json is one object a line.",
+        secret: false,
+        apply: |config, text| {
+            config.log_format = match text {
+                "auto" => LogFormat::Auto,
+                "human" => LogFormat::Human,
+                "json" => LogFormat::Json,
+                _ => return Err(String::new()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        path: "log.filter",
+        env: &["GANDER_LOG"],
+        default: "info",
+        accepted: "error, warn, info, debug, trace, or by module: info,gander_hub::collect=debug",
+        about: "Which log lines are written.",
+        secret: false,
+        apply: |config, text| Ok(config.log_filter = values::log_filter(text)?),
+    },
+];
+
+/// The commented sample file: every setting with its default.
+#[must_use]
+pub fn sample_file() -> String {
+    let mut text = String::from(
+        "# gander-hub: every setting with its default. Remove the # in front of a line to change it.\n\
+         #\n\
+         # Start the hub with --config FILE or GANDER_CONFIG=FILE. A setting in the environment wins over\n\
+         # this file, a flag wins over both. `gander-hub check-config` shows what holds, and why.\n",
+    );
+    let mut section = "";
+    for setting in SETTINGS {
+        let (own_section, key) = split(setting.path);
+        if own_section != section {
+            section = own_section;
+            let _ = write!(text, "\n[{section}]\n");
+        } else {
+            text.push('\n');
+        }
+        let _ = writeln!(text, "# {}", setting.about);
+        let _ = writeln!(
+            text,
+            "# {} in the environment. Takes {}.",
+            setting.env[0], setting.accepted
+        );
+        let key = if setting.secret {
+            format!("{key}_file")
+        } else {
+            key.to_owned()
+        };
+        let _ = writeln!(
+            text,
+            "#{key} = {}",
+            values::to_toml(setting.path, setting.default)
+        );
+    }
+    text
+}
+
+/// Section and key of a path.
+pub(super) fn split(path: &'static str) -> (&'static str, &'static str) {
+    path.split_once('.').unwrap_or(("", path))
+}
