@@ -70,7 +70,6 @@ impl Answer {
     }
 
     /// The `error` object of a refusal; panics unless the status is this one.
-    #[must_use]
     pub fn refused(&self, status: u16) -> Refusal {
         assert_eq!(
             self.status,
@@ -108,8 +107,7 @@ impl Refusal {
         self.0["message"].as_str().expect("every error has a message")
     }
 
-    /// What is said of one field of the body.
-    #[must_use]
+    /// What is said of one field of the body; panics when nothing is.
     pub fn field(&self, name: &str) -> String {
         let fields = self.0["details"]["fields"].as_array();
         let said = fields.into_iter().flatten().find(|field| field["field"] == name);

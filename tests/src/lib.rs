@@ -15,6 +15,7 @@ pub mod eventually;
 pub mod hub;
 pub mod live;
 pub mod log;
+pub mod mount;
 pub mod nginx;
 
 pub use api::{Answer, Api};
