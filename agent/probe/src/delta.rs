@@ -1,11 +1,59 @@
 //! The one place where counters are subtracted.
+//!
+//! What may happen between two readings, and what is made of it:
+//! - a reboot (another boot id, or the uptime went back): everything starts anew, no rates;
+//! - a device was replaced and counts from 0 again: no rates for it this time;
+//! - a counter of 32 bits wrapped (32-bit kernels, and the milliseconds of diskstats on all of
+//!   them, after 49 days): it is told from a reset by being the only one of its device to go back;
+//! - `idle` and `iowait` go back a little (the kernel says they may): no time passed in them;
+//! - the clock was set: nothing, as times are the caller's monotonic clock and the node's uptime;
+//! - the answer was late: the time between two readings is the difference of the node's uptimes,
+//!   which were read beside the counters, where that agrees with the caller's clock within a half.
+
+use std::collections::HashMap;
 
 use crate::parse::RawSample;
-use crate::snapshot::Snapshot;
+use crate::parse::diskstats::DiskCounters;
+use crate::parse::netdev::InterfaceCounters;
+use crate::parse::stat::{CpuTimes, Stat};
+use crate::snapshot::{Cpu, Disk, DiskRates, Interface, InterfaceRates, Snapshot};
 
-/// Turns the counters of successive answers of one connection into snapshots.
+/// Turns the counters of successive answers of one machine into snapshots.
+///
+/// It may live longer than a connection: then the first snapshot of the next connection has the
+/// mean rates since the last one.
 #[derive(Debug, Clone, Default)]
-pub struct Differ {}
+pub struct Differ {
+    boot_id: Option<String>,
+    uptime_ms: Option<u64>,
+    cpu: Option<Stat>,
+    disks: HashMap<String, (Moment, DiskCounters)>,
+    interfaces: HashMap<String, (Moment, InterfaceCounters)>,
+}
+
+/// When counters were read.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    monotonic_ms: i64,
+    uptime_ms: Option<u64>,
+}
+
+impl Moment {
+    /// Milliseconds since `earlier`; `None` if no time passed.
+    fn since(self, earlier: Moment) -> Option<u64> {
+        let here = self
+            .monotonic_ms
+            .checked_sub(earlier.monotonic_ms)
+            .and_then(|ms| u64::try_from(ms).ok())
+            .filter(|&ms| ms > 0)?;
+        let there = self
+            .uptime_ms
+            .zip(earlier.uptime_ms)
+            .and_then(|(now, then)| now.checked_sub(then))
+            .filter(|&ms| ms.abs_diff(here) <= here / 2 && ms > 0);
+        Some(there.unwrap_or(here))
+    }
+}
 
 impl Differ {
     /// A differ that has seen nothing yet: the first snapshot has no CPU use and no rates.
@@ -14,12 +62,236 @@ impl Differ {
         Self::default()
     }
 
-    /// Takes the next reading, made at `at_monotonic_ms` of a clock of the caller that never steps.
+    /// Takes the next reading, received at `at_monotonic_ms` of a clock of the caller's that is
+    /// never set and never goes back (any zero point).
     pub fn advance(&mut self, raw: RawSample, at_monotonic_ms: i64) -> Snapshot {
-        let _ = at_monotonic_ms;
+        self.notice_reboot(&raw);
+        let now = Moment {
+            monotonic_ms: at_monotonic_ms,
+            uptime_ms: raw.uptime_ms,
+        };
         Snapshot {
+            cpu: raw.stat.and_then(|stat| self.cpu(stat)),
+            memory: raw.memory,
+            swap: raw.swap,
+            load: raw.load,
+            uptime_seconds: raw.uptime_ms.map(|ms| ms / 1000),
+            boot_id: raw.boot_id,
+            processes: raw.processes,
+            pressure: raw.pressure,
+            sockets: raw.sockets,
+            filesystems: raw.filesystems,
+            disks: raw.disks.map(|disks| self.disks(disks, now)),
+            interfaces: raw.interfaces.map(|interfaces| self.interfaces(interfaces, now)),
+            temperatures: raw.temperatures,
+            system: raw.system,
             faults: raw.faults,
-            ..Snapshot::default()
         }
     }
+
+    fn notice_reboot(&mut self, raw: &RawSample) {
+        let other_boot = matches!((&raw.boot_id, &self.boot_id), (Some(new), Some(old)) if new != old);
+        let went_back = matches!((raw.uptime_ms, self.uptime_ms), (Some(new), Some(old)) if new < old);
+        if other_boot || went_back {
+            *self = Self::default();
+        }
+        if raw.boot_id.is_some() {
+            self.boot_id.clone_from(&raw.boot_id);
+        }
+        if raw.uptime_ms.is_some() {
+            self.uptime_ms = raw.uptime_ms;
+        }
+    }
+
+    fn cpu(&mut self, new: Stat) -> Option<Cpu> {
+        let old = self.cpu.replace(new);
+        let (old, new) = (old?, self.cpu.as_ref()?);
+        let mut cpu = usage(&old.total, &new.total)?;
+        let same_cores = old.cores.len() == new.cores.len()
+            && old.cores.iter().zip(&new.cores).all(|(old, new)| old.0 == new.0);
+        // After a core came or went the list is left out once: a place in it is a core.
+        if same_cores {
+            cpu.cores_permille = old
+                .cores
+                .iter()
+                .zip(&new.cores)
+                // A core whose ticks stand still slept through (NO_HZ, or was off for a moment).
+                .map(|((_, old), (_, new))| usage(old, new).map_or(0, |core| core.usage_permille))
+                .collect();
+        }
+        Some(cpu)
+    }
+
+    fn disks(&mut self, disks: Vec<DiskCounters>, now: Moment) -> Vec<Disk> {
+        let mut seen = HashMap::with_capacity(disks.len());
+        let answer = disks
+            .into_iter()
+            .map(|new| {
+                let rates = self
+                    .disks
+                    .get(&new.device)
+                    .and_then(|(then, old)| disk_rates(old, &new, now.since(*then)?));
+                let disk = Disk {
+                    device: new.device.clone(),
+                    rates,
+                };
+                seen.insert(new.device.clone(), (now, new));
+                disk
+            })
+            .collect();
+        self.disks = seen;
+        answer
+    }
+
+    fn interfaces(&mut self, interfaces: Vec<InterfaceCounters>, now: Moment) -> Vec<Interface> {
+        let mut seen = HashMap::with_capacity(interfaces.len());
+        let answer = interfaces
+            .into_iter()
+            .map(|new| {
+                let rates = self
+                    .interfaces
+                    .get(&new.name)
+                    .and_then(|(then, old)| interface_rates(old, &new, now.since(*then)?));
+                let interface = Interface {
+                    name: new.name.clone(),
+                    rates,
+                };
+                seen.insert(new.name.clone(), (now, new));
+                interface
+            })
+            .collect();
+        self.interfaces = seen;
+        answer
+    }
+}
+
+/// Shares of the ticks between two readings; `None` where none passed, or they were reset.
+///
+/// Guest time is within user time already. Shares are rounded so that user, system and steal
+/// add up to the usage, and with iowait to at most 1000.
+fn usage(old: &CpuTimes, new: &CpuTimes) -> Option<Cpu> {
+    if new.total() < old.total() {
+        return None;
+    }
+    let passed = |field: fn(&CpuTimes) -> u64| u128::from(field(new).saturating_sub(field(old)));
+    let user = passed(|times| times.user) + passed(|times| times.nice);
+    let system = passed(|times| times.system) + passed(|times| times.irq) + passed(|times| times.softirq);
+    let steal = passed(|times| times.steal);
+    let iowait = passed(|times| times.iowait);
+    let total = user + system + steal + iowait + passed(|times| times.idle);
+    if total == 0 {
+        return None;
+    }
+    let share = |ticks: u128| u16::try_from((ticks * 1000 + total / 2) / total).unwrap_or(1000);
+    let (to_user, to_system) = (share(user), share(user + system));
+    let to_steal = share(user + system + steal);
+    let to_iowait = share(user + system + steal + iowait);
+    Some(Cpu {
+        usage_permille: to_steal,
+        user_permille: to_user,
+        system_permille: to_system - to_user,
+        steal_permille: to_steal - to_system,
+        iowait_permille: to_iowait - to_steal,
+        cores_permille: Vec::new(),
+    })
+}
+
+/// Differences of all counters of one device; `None` if it was reset.
+fn differences<const N: usize>(old: [u64; N], new: [u64; N]) -> Option<[u64; N]> {
+    const WRAP: u64 = 1 << 32;
+    let mut wrapped = 0;
+    let mut out = [0; N];
+    for ((out, old), new) in out.iter_mut().zip(old).zip(new) {
+        *out = match new.checked_sub(old) {
+            Some(difference) => difference,
+            // A step over the edge of 32 bits, and not a very long one.
+            None if old < WRAP && WRAP - old + new < WRAP / 2 => {
+                wrapped += 1;
+                WRAP - old + new
+            }
+            None => return None,
+        };
+    }
+    (wrapped <= 1).then_some(out)
+}
+
+fn disk_rates(old: &DiskCounters, new: &DiskCounters, elapsed_ms: u64) -> Option<DiskRates> {
+    let counters = |disk: &DiskCounters| {
+        [
+            disk.reads,
+            disk.read_sectors,
+            disk.read_ms,
+            disk.writes,
+            disk.write_sectors,
+            disk.write_ms,
+            disk.io_ms,
+        ]
+    };
+    let [
+        reads,
+        read_sectors,
+        read_ms,
+        writes,
+        write_sectors,
+        write_ms,
+        io_ms,
+    ] = differences(counters(old), counters(new))?;
+    let requests = reads.saturating_add(writes);
+    let request_ms = u128::from(read_ms) + u128::from(write_ms);
+    let utilisation = u128::from(io_ms) * 1000 / u128::from(elapsed_ms);
+    Some(DiskRates {
+        read_bytes_per_second: per_second(u128::from(read_sectors) * 512, elapsed_ms),
+        write_bytes_per_second: per_second(u128::from(write_sectors) * 512, elapsed_ms),
+        reads_per_second: per_second(reads.into(), elapsed_ms),
+        writes_per_second: per_second(writes.into(), elapsed_ms),
+        utilisation_permille: u16::try_from(utilisation.min(1000)).unwrap_or(1000),
+        await_us: (requests > 0).then(|| narrow(request_ms * 1000 / u128::from(requests))),
+    })
+}
+
+fn interface_rates(
+    old: &InterfaceCounters,
+    new: &InterfaceCounters,
+    elapsed_ms: u64,
+) -> Option<InterfaceRates> {
+    let counters = |interface: &InterfaceCounters| {
+        [
+            interface.receive_bytes,
+            interface.receive_packets,
+            interface.receive_errors,
+            interface.receive_drops,
+            interface.transmit_bytes,
+            interface.transmit_packets,
+            interface.transmit_errors,
+            interface.transmit_drops,
+        ]
+    };
+    let [
+        receive_bytes,
+        receive_packets,
+        receive_errors,
+        receive_drops,
+        transmit_bytes,
+        transmit_packets,
+        transmit_errors,
+        transmit_drops,
+    ] = differences(counters(old), counters(new))?;
+    Some(InterfaceRates {
+        receive_bytes_per_second: per_second(receive_bytes.into(), elapsed_ms),
+        transmit_bytes_per_second: per_second(transmit_bytes.into(), elapsed_ms),
+        receive_packets_per_second: per_second(receive_packets.into(), elapsed_ms),
+        transmit_packets_per_second: per_second(transmit_packets.into(), elapsed_ms),
+        errors: receive_errors.saturating_add(transmit_errors),
+        drops: receive_drops.saturating_add(transmit_drops),
+    })
+}
+
+/// Rounded half up.
+fn per_second(amount: u128, elapsed_ms: u64) -> u64 {
+    let elapsed_ms = u128::from(elapsed_ms);
+    narrow((amount * 1000 + elapsed_ms / 2) / elapsed_ms)
+}
+
+fn narrow(value: u128) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
 }

@@ -101,7 +101,7 @@ tick() {
   done
   section meminfo /proc/meminfo "SRecl*"
   # Kernels before 3.14 have no MemAvailable; it is estimated from the file caches.
-  a="*ctive(f*"
+  a="*ctive?f*"
   for l in $v; do
     case $l in
       MemA*) o=$o$l$nl; a=- ;;
