@@ -132,7 +132,7 @@ impl Engine {
             (server.interval_ms.saturating_mul(self.policy.gap_intervals)).max(self.policy.gap_floor_ms);
         let mut changes = Vec::new();
         for finding in condition::findings(server, reading, &self.policy, self.open.get(&server.id)) {
-            self.judge(server.id, finding, at, gap_ms, &mut changes);
+            self.judge(server.id, &finding, at, gap_ms, &mut changes);
         }
         changes
     }
@@ -196,7 +196,7 @@ impl Engine {
     fn judge(
         &mut self,
         server_id: ServerId,
-        finding: Finding,
+        finding: &Finding,
         at: Timestamp,
         gap_ms: i64,
         changes: &mut Vec<AlertChange>,
@@ -208,14 +208,14 @@ impl Engine {
             .and_then(|alerts| alerts.remove(&slot));
         let before = current.clone();
         let after = match current {
-            Some(alert) => step::advance(alert, &finding, at, gap_ms),
+            Some(alert) => step::advance(alert, finding, at, gap_ms),
             None => {
                 let count = self.open.get(&server_id).map_or(0, BTreeMap::len);
                 let Some(level) = finding.asks.filter(|_| count < MAX_OPEN_PER_SERVER) else {
                     return;
                 };
-                let alert = self.begin(server_id, &finding, level, at);
-                step::Next::Keep(step::ripen(alert, &finding, at))
+                let alert = self.begin(server_id, finding, level, at);
+                step::Next::Keep(step::ripen(alert, finding, at))
             }
         };
         match after {
@@ -229,8 +229,8 @@ impl Engine {
             step::Next::End(alert) => changes.push(AlertChange::Put(alert)),
             step::Next::Reopen { ended, level, since } => {
                 changes.push(AlertChange::Put(ended));
-                let mut alert = self.begin(server_id, &finding, level, since);
-                step::fire(&mut alert, &finding, at);
+                let mut alert = self.begin(server_id, finding, level, since);
+                step::fire(&mut alert, finding, at);
                 changes.push(AlertChange::Put(alert.clone()));
                 self.keep(alert);
             }

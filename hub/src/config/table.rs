@@ -41,7 +41,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "ADDRESS:PORT, such as 0.0.0.0:8000, 127.0.0.1:8000 or [::]:8000",
         about: "Address and port of the dashboard, REST and WebSocket.",
         secret: false,
-        apply: |config, text| Ok(config.http_listen = values::parsed(text)?),
+        apply: |config, text| set(&mut config.http_listen, values::parsed(text)),
     },
     Setting {
         path: "http.public_url",
@@ -50,7 +50,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "http:// or https:// and a host, such as https://gander.example.org",
         about: "Where people reach the hub, when that is not its own address: for links.",
         secret: false,
-        apply: |config, text| Ok(config.public_url = values::optional(text, values::url)?),
+        apply: |config, text| set(&mut config.public_url, values::optional(text, values::url)),
     },
     Setting {
         path: "http.cors_origins",
@@ -59,7 +59,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "origins separated by commas, such as https://status.example.org",
         about: "Other web origins whose pages may call the REST interface (with an API token).",
         secret: false,
-        apply: |config, text| Ok(config.cors_origins = values::list(text, values::origin)?),
+        apply: |config, text| set(&mut config.cors_origins, values::list(text, values::origin)),
     },
     Setting {
         path: "http.trusted_proxies",
@@ -68,7 +68,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "addresses or ranges separated by commas, such as 127.0.0.1,10.0.0.0/8",
         about: "Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
         secret: false,
-        apply: |config, text| Ok(config.trusted_proxies = values::list(text, str::parse)?),
+        apply: |config, text| set(&mut config.trusted_proxies, values::list(text, str::parse)),
     },
     Setting {
         path: "database.path",
@@ -77,7 +77,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "the path of a file, such as /var/lib/gander/gander.db",
         about: "The database file. Its directory is made when it does not exist.",
         secret: false,
-        apply: |config, text| Ok(config.database_path = values::path(text)?),
+        apply: |config, text| set(&mut config.database_path, values::path(text)),
     },
     Setting {
         path: "database.master_key_file",
@@ -86,7 +86,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "the path of a file with mode 0600",
         about: "The key that seals stored SSH secrets; by default master.key beside the database.",
         secret: false,
-        apply: |config, text| Ok(config.master_key_file = values::optional(text, values::path)?),
+        apply: |config, text| set(&mut config.master_key_file, values::optional(text, values::path)),
     },
     Setting {
         path: "database.retention",
@@ -95,7 +95,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "a time such as 12h, 30d or 52w (at least 1h), or forever",
         about: "How long samples are kept.",
         secret: false,
-        apply: |config, text| Ok(config.retention = values::retention(text)?),
+        apply: |config, text| set(&mut config.retention, values::retention(text)),
     },
     Setting {
         path: "collect.interval",
@@ -104,7 +104,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "a time such as 10s, 30s or 5m (1s to 1d)",
         about: "Time between two looks at a server that has no interval of its own.",
         secret: false,
-        apply: |config, text| Ok(config.interval = values::interval(text)?),
+        apply: |config, text| set(&mut config.interval, values::interval(text)),
     },
     Setting {
         path: "collect.local_server",
@@ -113,7 +113,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "true or false",
         about: "Whether the first start enrols the hub's own machine.",
         secret: false,
-        apply: |config, text| Ok(config.local_server = values::boolean(text)?),
+        apply: |config, text| set(&mut config.local_server, values::boolean(text)),
     },
     Setting {
         path: "admin.user",
@@ -122,7 +122,7 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "a log-in name",
         about: "The first account, an admin, made while there is none. Without it the hub prints a set-up link.",
         secret: false,
-        apply: |config, text| Ok(config.admin_user = values::optional(text, values::text)?),
+        apply: |config, text| set(&mut config.admin_user, values::optional(text, values::text)),
     },
     Setting {
         path: "admin.password",
@@ -160,9 +160,14 @@ pub const SETTINGS: &[Setting] = &[
         accepted: "error, warn, info, debug, trace, or by module: info,gander_hub::collect=debug",
         about: "Which log lines are written.",
         secret: false,
-        apply: |config, text| Ok(config.log_filter = values::log_filter(text)?),
+        apply: |config, text| set(&mut config.log_filter, values::log_filter(text)),
     },
 ];
+
+fn set<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *field = value?;
+    Ok(())
+}
 
 /// The commented sample file: every setting with its default.
 #[must_use]

@@ -171,6 +171,9 @@ impl Ingest {
                 Wake::Shutdown => return self.finish(readings).await,
                 Wake::NoMoreReadings => {
                     self.finish(readings).await?;
+                    if shutdown.is_cancelled() {
+                        return Ok(());
+                    }
                     anyhow::bail!("no collector is left to send readings");
                 }
             }

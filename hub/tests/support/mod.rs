@@ -1,0 +1,211 @@
+//! A pipeline to test with: real store, ingest and live in a directory of its own.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use gander_hub::{
+    ingest::{Ingest, IngestConfig, IngestHandle},
+    live::Live,
+    model::{
+        Actor, CollectError, CollectErrorCode, HostKey, Origin, Reading, Secret, ServerId, Timestamp,
+        Transport,
+        server::{ServerSpec, SshCredential, Thresholds},
+    },
+    store::{MasterKey, Store},
+};
+use gander_probe::snapshot::{Cpu, Filesystem, Snapshot};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+pub mod small_disk;
+
+/// How long a condition may take to come true before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until a condition holds.
+pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let give_up = tokio::time::Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < give_up, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A running pipeline.
+pub struct Pipeline {
+    pub store: Store,
+    pub live: Live,
+    pub handle: IngestHandle,
+    pub readings: mpsc::Sender<Reading>,
+    running: JoinHandle<anyhow::Result<()>>,
+    shutdown: CancellationToken,
+    directory: PathBuf,
+    capacity: usize,
+    temporary: Option<tempfile::TempDir>,
+}
+
+impl Pipeline {
+    /// Starts in a new directory.
+    pub async fn start() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut pipeline = Self::start_in(temporary.path(), 4096).await;
+        pipeline.temporary = Some(temporary);
+        pipeline
+    }
+
+    /// Starts with what is in a directory, and a channel of this capacity.
+    pub async fn start_in(directory: &Path, capacity: usize) -> Self {
+        let key = MasterKey::load_or_create(&directory.join("master.key")).unwrap();
+        let store = Store::open(&directory.join("gander.db"), key).await.unwrap();
+        let config = IngestConfig {
+            default_interval: Duration::from_secs(10),
+            ..IngestConfig::default()
+        };
+        let (ingest, handle, live) = Ingest::load(store.clone(), config).await.unwrap();
+        let (readings, receiver) = mpsc::channel(capacity);
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(ingest.run(receiver, shutdown.clone()));
+        Self {
+            store,
+            live,
+            handle,
+            readings,
+            running,
+            shutdown,
+            directory: directory.to_owned(),
+            capacity,
+            temporary: None,
+        }
+    }
+
+    /// Enrols a server.
+    pub async fn enrol(&self, name: &str) -> ServerId {
+        let spec = ServerSpec {
+            name: name.into(),
+            ip: "192.0.2.1".into(),
+            ssh_port: 22,
+            ssh_user: "root".into(),
+            transport: Transport::Ssh,
+            interval_seconds: None,
+            jump_server_id: None,
+            tags: Vec::new(),
+            group: None,
+            thresholds: Thresholds::default(),
+            enabled: true,
+        };
+        let credential = SshCredential {
+            password: Some(Secret::new("secret".into())),
+            ..SshCredential::default()
+        };
+        let server = self
+            .store
+            .create_server(&spec, &credential, None, &Actor::user("ada"), Timestamp::now())
+            .await
+            .unwrap();
+        self.handle.servers_changed().await.unwrap();
+        server.id
+    }
+
+    /// Hands a reading to ingest.
+    pub async fn send(&self, reading: Reading) {
+        self.readings.send(reading).await.unwrap();
+    }
+
+    /// Waits until this many readings were committed since the start.
+    pub async fn committed(&self, readings: u64) {
+        eventually("the readings are committed", async || {
+            self.handle.progress().committed_readings == readings
+        })
+        .await;
+    }
+
+    /// Stops as the hub does: asks for it, and lets go of the channel.
+    pub async fn stop(self) {
+        self.end().await.unwrap();
+    }
+
+    /// Stops, and returns what it complained of.
+    pub async fn stop_with_error(self) -> String {
+        self.end().await.unwrap_err().to_string()
+    }
+
+    /// Stops and starts again.
+    pub async fn restart(mut self) -> Self {
+        let directory = self.directory.clone();
+        let capacity = self.capacity;
+        let temporary = self.temporary.take();
+        self.stop().await;
+        let mut pipeline = Self::start_in(&directory, capacity).await;
+        pipeline.temporary = temporary;
+        pipeline
+    }
+
+    async fn end(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        drop(self.readings);
+        let ended = tokio::time::timeout(PATIENCE, self.running).await;
+        let result = ended.expect("ingest must end").unwrap();
+        self.store.close().await;
+        result
+    }
+}
+
+/// A moment, this many seconds ago.
+pub fn seconds_ago(seconds: i64) -> Timestamp {
+    Timestamp::now().plus_millis(-seconds * 1000)
+}
+
+/// CPU use and use of the root filesystem in tenths of a percent.
+pub fn values(cpu: u16, disk: u16) -> Snapshot {
+    Snapshot {
+        cpu: Some(Cpu {
+            usage_permille: cpu,
+            ..Cpu::default()
+        }),
+        filesystems: Some(vec![Filesystem {
+            mount_point: "/".into(),
+            device: "/dev/sda1".into(),
+            total_bytes: 1000,
+            used_bytes: disk.into(),
+            available_bytes: 1000 - u64::from(disk),
+            usage_permille: disk,
+            ..Filesystem::default()
+        }]),
+        ..Snapshot::default()
+    }
+}
+
+/// A reading that succeeded.
+pub fn reading(server_id: ServerId, taken_at: Timestamp, snapshot: Snapshot) -> Reading {
+    Reading {
+        server_id,
+        origin: Origin::Ssh,
+        taken_at,
+        outcome: Ok(Box::new(snapshot)),
+        contact: None,
+    }
+}
+
+/// A reading that failed.
+pub fn failure(server_id: ServerId, taken_at: Timestamp, code: CollectErrorCode) -> Reading {
+    Reading {
+        outcome: Err(CollectError {
+            code,
+            message: "it failed, and this is what to do".into(),
+            params: BTreeMap::new(),
+        }),
+        ..reading(server_id, taken_at, Snapshot::default())
+    }
+}
+
+/// Some host key.
+pub fn host_key(name: &str) -> HostKey {
+    HostKey {
+        algorithm: "ssh-ed25519".into(),
+        fingerprint: format!("SHA256:{name}"),
+        public_key: format!("ssh-ed25519 {name}"),
+    }
+}
