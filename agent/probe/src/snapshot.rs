@@ -111,7 +111,8 @@ pub struct Processes {
     pub threads: Option<u32>,
     /// Runnable now.
     pub running: Option<u32>,
-    /// Waiting for I/O to finish.
+    /// Waiting for I/O to finish. Read with the slow sections where the node's shell would have
+    /// to read all of `/proc/stat` byte by byte for it.
     pub blocked: Option<u32>,
 }
 
@@ -286,7 +287,6 @@ impl Snapshot {
             load,
             uptime_seconds,
             boot_id,
-            processes,
             pressure,
             sockets,
             filesystems,
@@ -295,6 +295,14 @@ impl Snapshot {
             temperatures,
             system
         );
+        // Its fields are read at different paces.
+        if let Some(newer) = newer.processes {
+            let ours = self.processes.get_or_insert_default();
+            ours.total = newer.total.or(ours.total);
+            ours.threads = newer.threads.or(ours.threads);
+            ours.running = newer.running.or(ours.running);
+            ours.blocked = newer.blocked.or(ours.blocked);
+        }
         self.faults = newer.faults;
     }
 }
