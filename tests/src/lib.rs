@@ -11,12 +11,15 @@
 )]
 
 pub mod api;
+pub mod collecting;
 pub mod eventually;
+pub mod fake_ssh;
 pub mod hub;
 pub mod live;
 pub mod log;
 pub mod mount;
 pub mod nginx;
+pub mod sshd;
 
 pub use api::{Answer, Api};
 pub use eventually::eventually;

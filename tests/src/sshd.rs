@@ -1,0 +1,595 @@
+//! Real SSH servers with throwaway accounts: OpenSSH's `sshd`, and dropbear.
+//!
+//! ```no_run
+//! # use gander_e2e::sshd::RealSshd;
+//! let sshd = RealSshd::start().with_password_user("deploy", "secret");
+//! let web = sshd.spec("web-1", "deploy");
+//! ```
+//!
+//! Accounts and processes are real, so root is needed. Everything listens on loopback only, and
+//! everything is removed when the value is dropped. A user called `deploy` gets a log-in name
+//! of its own ([`RealSshd::login_name`]), so that tests may run side by side.
+
+use std::{
+    collections::HashMap,
+    fs,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use gander_hub::{
+    collect::ConnectSpec,
+    model::{HostKey, Secret, server::SshCredential},
+};
+use tempfile::TempDir;
+
+use crate::eventually::PATIENCE;
+
+/// A running SSH server and its users.
+pub struct RealSshd {
+    dir: TempDir,
+    port: u16,
+    program: Program,
+    process: Option<Child>,
+    users: HashMap<String, User>,
+}
+
+enum Program {
+    OpenSsh,
+    Dropbear,
+}
+
+struct User {
+    login: String,
+    home: PathBuf,
+    credential: SshCredential,
+}
+
+/// A key pair made by `ssh-keygen`.
+#[derive(Debug, Clone)]
+pub struct KeyPair {
+    /// The text of the private key's file.
+    pub private: String,
+    /// The line for `authorized_keys`.
+    pub public: String,
+    /// What opens the private key; empty for none.
+    pub passphrase: String,
+}
+
+impl KeyPair {
+    /// A key in OpenSSH's format. `kind` is as for `ssh-keygen -t`.
+    #[must_use]
+    pub fn generate(kind: &str) -> Self {
+        Self::generate_as(kind, "RFC4716", "")
+    }
+
+    /// The same, locked with a passphrase.
+    #[must_use]
+    pub fn generate_locked(kind: &str, passphrase: &str) -> Self {
+        Self::generate_as(kind, "RFC4716", passphrase)
+    }
+
+    /// A key in a format as for `ssh-keygen -m`: `RFC4716` (OpenSSH's own), `PEM`, `PKCS8`.
+    #[must_use]
+    pub fn generate_as(kind: &str, format: &str, passphrase: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("key");
+        run(
+            "openssh-client",
+            Command::new("ssh-keygen")
+                .args(["-q", "-t", kind, "-m", format, "-N", passphrase, "-C", "", "-f"])
+                .arg(&file),
+        );
+        Self {
+            private: fs::read_to_string(&file).unwrap(),
+            public: fs::read_to_string(file.with_extension("pub"))
+                .unwrap()
+                .trim_end()
+                .to_owned(),
+            passphrase: passphrase.to_owned(),
+        }
+    }
+
+    /// The credential a person would enter.
+    #[must_use]
+    pub fn credential(&self) -> SshCredential {
+        SshCredential {
+            password: None,
+            private_key: Some(Secret::new(self.private.clone())),
+            passphrase: (!self.passphrase.is_empty()).then(|| Secret::new(self.passphrase.clone())),
+        }
+    }
+}
+
+impl RealSshd {
+    /// An OpenSSH server on a free port of loopback, with host keys of its own.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with lines of `sshd_config` that come before ours (the first one counts).
+    #[must_use]
+    pub fn start_with(lines: &[&str]) -> Self {
+        require_root();
+        let mut sshd = Self::empty(Program::OpenSsh);
+        sshd.make_host_key("ed25519");
+        sshd.make_host_key("ecdsa");
+        sshd.make_host_key("rsa");
+        let config = format!(
+            "{}\nPort {}\nListenAddress 127.0.0.1\nPidFile {dir}/pid\nHostKey {dir}/host_ed25519\nHostKey {dir}/host_ecdsa\n\
+             HostKey {dir}/host_rsa\nUsePAM yes\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n\
+             MaxStartups 1000:30:2000\nMaxSessions 1000\nPermitRootLogin no\nPrintMotd no\nUseDNS no\nLogLevel VERBOSE\n",
+            lines.join("\n"),
+            sshd.port,
+            dir = sshd.dir.path().display(),
+        );
+        fs::write(sshd.dir.path().join("sshd_config"), config).unwrap();
+        sshd.start_again();
+        sshd
+    }
+
+    /// A dropbear server, as on small systems.
+    #[must_use]
+    pub fn start_dropbear() -> Self {
+        require_root();
+        let mut sshd = Self::empty(Program::Dropbear);
+        run(
+            "dropbear-bin",
+            Command::new("dropbearkey")
+                .args(["-t", "ed25519", "-f"])
+                .arg(sshd.dir.path().join("dropbear_key")),
+        );
+        sshd.start_again();
+        sshd
+    }
+
+    fn empty(program: Program) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("gander-sshd-")
+            .tempdir()
+            .expect("a temporary directory");
+        // Homes lie inside; their owners must be able to get there.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self {
+            dir,
+            port: free_port(),
+            program,
+            process: None,
+            users: HashMap::new(),
+        }
+    }
+
+    fn make_host_key(&self, kind: &str) {
+        let file = self.host_key_file(kind);
+        run(
+            "openssh-client",
+            Command::new("ssh-keygen")
+                .args(["-q", "-t", kind, "-N", "", "-C", "", "-f"])
+                .arg(file),
+        );
+    }
+
+    fn host_key_file(&self, kind: &str) -> PathBuf {
+        self.dir.path().join(format!("host_{kind}"))
+    }
+
+    /// A user who logs in with a password. Their shell is `/bin/sh`.
+    #[must_use]
+    pub fn with_password_user(self, name: &str, password: &str) -> Self {
+        self.with_shell_user(name, password, "/bin/sh")
+    }
+
+    /// A user with a password and a login shell.
+    #[must_use]
+    pub fn with_shell_user(mut self, name: &str, password: &str, shell: &str) -> Self {
+        let login = self.add_user(name, shell);
+        set_password(&login, password);
+        self.user_mut(name).credential.password = Some(Secret::new(password.to_owned()));
+        self
+    }
+
+    /// A user who logs in with a key.
+    #[must_use]
+    pub fn with_key_user(self, name: &str, key: &KeyPair) -> Self {
+        self.with_restricted_key_user(name, key, "")
+    }
+
+    /// A user whose `authorized_keys` line begins with `options`.
+    #[must_use]
+    pub fn with_restricted_key_user(mut self, name: &str, key: &KeyPair, options: &str) -> Self {
+        self.add_user(name, "/bin/sh");
+        self.write_home_file(
+            name,
+            ".ssh/authorized_keys",
+            &format!("{options} {}\n", key.public).trim_start().to_owned(),
+        );
+        self.user_mut(name).credential = key.credential();
+        self
+    }
+
+    /// A file in a user's home, owned by them.
+    #[must_use]
+    pub fn with_home_file(self, name: &str, path: &str, text: &str) -> Self {
+        self.write_home_file(name, path, text);
+        self
+    }
+
+    fn write_home_file(&self, name: &str, path: &str, text: &str) {
+        let user = &self.users[name];
+        let file = user.home.join(path);
+        let parent = file.parent().unwrap();
+        fs::create_dir_all(parent).unwrap();
+        fs::write(&file, text).unwrap();
+        run(
+            "passwd",
+            Command::new("chown")
+                .args(["-R", &format!("{0}:", user.login)])
+                .arg(&user.home),
+        );
+    }
+
+    fn add_user(&mut self, name: &str, shell: &str) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        assert!(
+            Path::new(shell).exists(),
+            "{shell} is not installed; apt-get install {}",
+            package_of(shell)
+        );
+        let login = format!(
+            "g{}x{}",
+            std::process::id(),
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
+        let home = self.dir.path().join(format!("home-{name}"));
+        accounts(
+            Command::new("useradd")
+                .args(["-M", "-N", "-g", "nogroup", "-s", shell, "-d"])
+                .arg(&home)
+                .arg(&login),
+        );
+        fs::create_dir_all(&home).unwrap();
+        run("passwd", Command::new("chown").arg(&login).arg(&home));
+        // An account without any password counts as locked, and sshd lets nobody in.
+        accounts(Command::new("usermod").args(["-p", "*", &login]));
+        self.users.insert(
+            name.to_owned(),
+            User {
+                login: login.clone(),
+                home,
+                credential: SshCredential::default(),
+            },
+        );
+        login
+    }
+
+    fn user_mut(&mut self, name: &str) -> &mut User {
+        self.users.get_mut(name).expect("a user made before")
+    }
+
+    /// The name a user really has on this machine.
+    #[must_use]
+    pub fn login_name(&self, name: &str) -> &str {
+        &self.users[name].login
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What a person would enter to enrol this server under `server`, logging in as `user`.
+    #[must_use]
+    pub fn spec(&self, server: &str, user: &str) -> ConnectSpec {
+        let user = &self.users[user];
+        ConnectSpec {
+            name: server.to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            user: user.login.clone(),
+            credential: user.credential.clone(),
+            expected_host_key: None,
+            jump: None,
+        }
+    }
+
+    /// Its host key of one kind (`ed25519`, `ecdsa`, `rsa`), as the hub pins it.
+    #[must_use]
+    pub fn host_key(&self, kind: &str) -> HostKey {
+        let file = self.host_key_file(kind).with_extension("pub");
+        let text = fs::read_to_string(&file).unwrap();
+        let mut words = text.split_whitespace();
+        let (algorithm, blob) = (words.next().unwrap(), words.next().unwrap());
+        let listed = output(Command::new("ssh-keygen").arg("-lf").arg(&file));
+        HostKey {
+            algorithm: algorithm.to_owned(),
+            fingerprint: listed.split_whitespace().nth(1).unwrap().to_owned(),
+            public_key: format!("{algorithm} {blob}"),
+        }
+    }
+
+    /// Gives it another ed25519 host key, as a reinstalled machine has.
+    pub fn change_host_key(&mut self) {
+        self.stop();
+        for kind in ["ed25519", "ecdsa", "rsa"] {
+            let file = self.host_key_file(kind);
+            fs::remove_file(&file).unwrap();
+            fs::remove_file(file.with_extension("pub")).unwrap();
+            self.make_host_key(kind);
+        }
+        self.start_again();
+    }
+
+    /// The processes of a user on this machine: sshd's session and what runs in it.
+    #[must_use]
+    pub fn processes_of(&self, name: &str) -> Vec<u32> {
+        processes_of(&self.users[name].login)
+    }
+
+    /// What its log says so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Ends the server and every session, as a crash or a reboot does.
+    pub fn stop(&mut self) {
+        let Some(mut process) = self.process.take() else {
+            return;
+        };
+        let children = children_of(process.id());
+        let _ = process.kill();
+        let _ = process.wait();
+        for pid in children {
+            kill(pid, "KILL");
+        }
+        for user in self.users.values() {
+            for pid in processes_of(&user.login) {
+                kill(pid, "KILL");
+            }
+        }
+    }
+
+    /// Starts it (again), on the same port with the same keys.
+    ///
+    /// # Panics
+    /// The server is not installed, or does not come up; the message holds its log.
+    pub fn start_again(&mut self) {
+        self.stop();
+        let dir = self.dir.path();
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(dir.join("log"))
+            .unwrap();
+        let mut command = match self.program {
+            Program::OpenSsh => {
+                fs::create_dir_all("/run/sshd").expect("/run/sshd, where sshd keeps its empty directory");
+                let mut command = Command::new("/usr/sbin/sshd");
+                command.arg("-D").arg("-e").arg("-f").arg(dir.join("sshd_config"));
+                command
+            }
+            Program::Dropbear => {
+                let mut command = Command::new("dropbear");
+                command.args(["-F", "-E", "-w", "-p", &format!("127.0.0.1:{}", self.port), "-r"]);
+                command
+                    .arg(dir.join("dropbear_key"))
+                    .arg("-P")
+                    .arg(dir.join("pid"));
+                command
+            }
+        };
+        let package = match self.program {
+            Program::OpenSsh => "openssh-server",
+            Program::Dropbear => "dropbear-bin",
+        };
+        let process = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| missing(&format!("{command:?}"), package, &error));
+        self.process = Some(process);
+        let port = self.port;
+        eventually_now("the SSH server to listen", || {
+            if let Some(status) = self.process.as_mut().unwrap().try_wait().unwrap() {
+                panic!("the SSH server ended with {status}:\n{}", self.log());
+            }
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+    }
+}
+
+impl Drop for RealSshd {
+    fn drop(&mut self) {
+        self.stop();
+        for user in self.users.values() {
+            for pid in processes_of(&user.login) {
+                kill(pid, "KILL");
+            }
+            let login = user.login.clone();
+            // A process takes a moment to be gone, and userdel refuses as long as one is there.
+            for _ in 0..100 {
+                if processes_of(&login).is_empty() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let _ = locked(Command::new("userdel").arg(&login));
+        }
+    }
+}
+
+/// Every process of a user, by the owner of `/proc/PID`.
+fn processes_of(login: &str) -> Vec<u32> {
+    let Some(uid) = uid_of(login) else {
+        return Vec::new();
+    };
+    all_processes()
+        .filter(|(_, status)| real_uid(status) == Some(uid))
+        .map(|(pid, _)| pid)
+        .collect()
+}
+
+/// The children of a process and theirs.
+#[must_use]
+pub fn children_of(parent: u32) -> Vec<u32> {
+    let all: Vec<(u32, u32)> = all_processes()
+        .filter_map(|(pid, status)| Some((pid, field(&status, "PPid:")?)))
+        .collect();
+    let mut found = vec![parent];
+    let mut next = 0;
+    while next < found.len() {
+        let parent = found[next];
+        found.extend(all.iter().filter(|(_, its)| *its == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
+fn all_processes() -> impl Iterator<Item = (u32, String)> {
+    fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        Some((pid, fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
+    })
+}
+
+fn field(status: &str, name: &str) -> Option<u32> {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+fn real_uid(status: &str) -> Option<u32> {
+    // A zombie is no process any more; only its parent has not noticed yet.
+    let zombie = status
+        .lines()
+        .any(|line| line.starts_with("State:") && line.contains('Z'));
+    if zombie { None } else { field(status, "Uid:") }
+}
+
+fn uid_of(login: &str) -> Option<u32> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    passwd.lines().find_map(|line| {
+        line.strip_prefix(login)?
+            .strip_prefix(":x:")?
+            .split(':')
+            .next()?
+            .parse()
+            .ok()
+    })
+}
+
+fn kill(pid: u32, signal: &str) {
+    let _ = Command::new("kill")
+        .arg(format!("-{signal}"))
+        .arg(pid.to_string())
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// [`crate::eventually()`] for code that may run outside a runtime.
+fn eventually_now<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "waited {PATIENCE:?} in vain for {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn require_root() {
+    let root = fs::read_to_string("/proc/self/status").is_ok_and(|status| field(&status, "Uid:") == Some(0));
+    assert!(
+        root,
+        "these tests make throwaway accounts for a real sshd: run them as root"
+    );
+}
+
+fn set_password(login: &str, password: &str) {
+    let line = format!("echo '{login}:{password}' | chpasswd -c SHA256 -s 1000");
+    accounts(Command::new("sh").args(["-c", &line]));
+}
+
+/// Runs a program that changes `/etc/passwd`: one at a time over all tests.
+fn accounts(command: &mut Command) {
+    let outcome = locked(command);
+    assert!(
+        outcome.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&outcome.stderr)
+    );
+}
+
+fn locked(command: &mut Command) -> std::process::Output {
+    let lock = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open("/run/gander-e2e-accounts.lock")
+        .unwrap();
+    lock.lock().unwrap();
+    command
+        .output()
+        .unwrap_or_else(|error| missing(&format!("{command:?}"), "passwd", &error))
+}
+
+fn run(package: &str, command: &mut Command) {
+    let outcome = command
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| missing(&format!("{command:?}"), package, &error));
+    assert!(
+        outcome.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&outcome.stderr)
+    );
+}
+
+fn output(command: &mut Command) -> String {
+    let outcome = command
+        .output()
+        .unwrap_or_else(|error| missing(&format!("{command:?}"), "openssh-client", &error));
+    assert!(
+        outcome.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&outcome.stderr)
+    );
+    String::from_utf8_lossy(&outcome.stdout).into_owned()
+}
+
+fn missing(what: &str, package: &str, error: &std::io::Error) -> ! {
+    panic!("{what} cannot be run ({error}): apt-get install {package}");
+}
+
+fn package_of(shell: &str) -> &'static str {
+    match shell.rsplit('/').next().unwrap_or_default() {
+        "fish" => "fish",
+        "tcsh" | "csh" => "tcsh",
+        "zsh" => "zsh",
+        "busybox" => "busybox-static",
+        _ => "bash",
+    }
+}
