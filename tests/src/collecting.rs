@@ -164,6 +164,12 @@ impl Collecting {
         std::iter::from_fn(|| self.readings.try_recv().ok()).collect()
     }
 
+    /// Throws the reader of the readings away, and answers how the collector takes it.
+    pub async fn run_without_reader(self) -> anyhow::Result<()> {
+        drop(self.readings);
+        timeout(PATIENCE, self.task).await.expect("an end").unwrap()
+    }
+
     /// Stops it in good order.
     pub async fn stop(self) {
         let Self {

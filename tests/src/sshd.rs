@@ -203,6 +203,12 @@ impl RealSshd {
     #[must_use]
     pub fn with_restricted_key_user(mut self, name: &str, key: &KeyPair, options: &str) -> Self {
         self.add_user(name, "/bin/sh");
+        self.with_key_for(name, key, options)
+    }
+
+    /// Lets a user made before log in with a key (and enter it in [`RealSshd::spec`]).
+    #[must_use]
+    pub fn with_key_for(mut self, name: &str, key: &KeyPair, options: &str) -> Self {
         self.write_home_file(
             name,
             ".ssh/authorized_keys",
@@ -329,6 +335,30 @@ impl RealSshd {
     #[must_use]
     pub fn processes_of(&self, name: &str) -> Vec<u32> {
         processes_of(&self.users[name].login)
+    }
+
+    /// Ends a user's sessions; the server goes on. What a firewall or an administrator does.
+    pub fn end_sessions(&self) {
+        for user in self.users.values() {
+            for pid in processes_of(&user.login) {
+                kill(pid, "KILL");
+            }
+        }
+    }
+
+    /// The files in a user's home.
+    #[must_use]
+    pub fn files_of(&self, name: &str) -> Vec<PathBuf> {
+        let mut found = vec![self.users[name].home.clone()];
+        let mut next = 0;
+        while next < found.len() {
+            let inside = fs::read_dir(&found[next]).into_iter().flatten();
+            let mut inside: Vec<PathBuf> = inside.map(|entry| entry.unwrap().path()).collect();
+            inside.sort();
+            found.extend(inside);
+            next += 1;
+        }
+        found
     }
 
     /// What its log says so far.
