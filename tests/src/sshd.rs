@@ -13,6 +13,7 @@
 use std::{
     collections::HashMap,
     fs,
+    io::{Seek, SeekFrom, Write},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -560,8 +561,17 @@ fn require_root() {
 }
 
 fn set_password(login: &str, password: &str) {
-    let line = format!("echo '{login}:{password}' | chpasswd -c SHA256 -s 1000");
-    accounts(Command::new("sh").args(["-c", &line]));
+    // Few rounds: the hash guards a user of a few seconds.
+    let input = tempfile::tempfile().unwrap();
+    (&input)
+        .write_all(format!("{login}:{password}\n").as_bytes())
+        .unwrap();
+    (&input).seek(SeekFrom::Start(0)).unwrap();
+    accounts(
+        Command::new("chpasswd")
+            .args(["-c", "SHA256", "-s", "1000"])
+            .stdin(input),
+    );
 }
 
 /// Runs a program that changes `/etc/passwd`: one at a time over all tests.

@@ -60,6 +60,12 @@ async fn by_keys_of_every_kind_and_format_locked_or_not() {
             for passphrase in ["", "open sesame"] {
                 let key = KeyPair::generate_as(kind, format, passphrase);
                 let name = format!("{kind} {format} {passphrase:?}");
+                if (kind, format, passphrase.is_empty()) == ("ecdsa", "PEM", false) {
+                    // The one kind of file the hub cannot open; it says how to make it one it can.
+                    let error = parse_private_key(&key.private, Some(passphrase)).expect_err(&name);
+                    assert!(error.message.contains("ssh-keygen -p"), "{error}");
+                    continue;
+                }
                 let info = parse_private_key(&key.private, Some(passphrase))
                     .unwrap_or_else(|error| panic!("{name}: {error}"));
                 assert_eq!(info.public_key, key.public.trim_end(), "{name}");

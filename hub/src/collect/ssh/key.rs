@@ -55,9 +55,10 @@ pub(super) fn read(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, S
         );
     }
     let encrypted_pem = text.contains("Proc-Type: 4,ENCRYPTED");
-    if encrypted_pem && !text.contains("DEK-Info: AES-128-CBC") {
+    // russh opens old encrypted PEM files of RSA keys with AES-128, which is what ssh-keygen writes.
+    if encrypted_pem && !(text.contains("BEGIN RSA PRIVATE KEY") && text.contains("DEK-Info: AES-128-CBC")) {
         return Err(
-            "it is encrypted in an old way the hub does not know; rewrite it with ssh-keygen -p -f FILE"
+            "it is locked in an old way the hub cannot open; rewrite it in today's format with ssh-keygen -p -f FILE"
                 .into(),
         );
     }
