@@ -42,7 +42,11 @@ async fn each_misbehaviour_has_its_explanation() {
             Code::Disconnected,
             "before the SSH handshake ended",
         ),
-        (Misbehaviour::SpeaksHttp, Code::Protocol, "does not speak SSH"),
+        (
+            Misbehaviour::SpeaksHttp,
+            Code::Protocol,
+            "it says \"HTTP/1.1 400 Bad Request\"",
+        ),
         (Misbehaviour::SpeaksGarbage, Code::Protocol, "does not speak SSH"),
         (
             Misbehaviour::SilentAfterLogin,

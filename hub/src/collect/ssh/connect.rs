@@ -25,6 +25,7 @@ use super::{
         gate::Gate,
     },
     algorithms::client_config,
+    first_words::FirstWords,
     host_key::{HandshakeError, Observer, Seen},
     login,
     route::{Hop, Route},
@@ -281,18 +282,32 @@ where
 {
     let about = hop.about();
     let client = client_config(observer.expected.as_ref(), config.max_poll_bytes);
-    let connecting = connect_stream(client, stream, observer);
+    let seen = Arc::clone(&observer.seen);
+    let connecting = connect_stream(client, FirstWords::of(stream, &seen), observer);
     match budget.run(about, Stage::Handshake, connecting).await? {
         Ok(handle) => Ok(handle),
         Err(HandshakeError::HostKeyChanged { expected, offered }) => {
             Err(about.host_key_changed(&expected, &offered))
         }
         Err(HandshakeError::HostKeySeen) => Err(about.protocol("only its key was asked for")),
-        Err(HandshakeError::Ssh(error)) => Err(handshake_error(about, &error)),
+        Err(HandshakeError::Ssh(error)) => Err(handshake_error(
+            about,
+            &error,
+            seen.first_words.get().map_or("", String::as_str),
+        )),
     }
 }
 
-fn handshake_error(about: About<'_>, error: &russh::Error) -> CollectError {
+fn handshake_error(about: About<'_>, error: &russh::Error, first_words: &str) -> CollectError {
+    let hung_up = |detail: &str| {
+        if first_words.is_empty() || first_words.starts_with("SSH-") {
+            about.disconnected(Stage::Handshake, detail)
+        } else if SSHD_TURNS_AWAY.iter().any(|words| first_words.starts_with(words)) {
+            about.disconnected(Stage::Handshake, first_words)
+        } else {
+            about.protocol(&format!("it says \"{first_words}\""))
+        }
+    };
     match error {
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
             let kind = match kind {
@@ -306,18 +321,21 @@ fn handshake_error(about: About<'_>, error: &russh::Error) -> CollectError {
             about.no_common_algorithm(kind, &theirs)
         }
         russh::Error::Disconnect | russh::Error::HUP | russh::Error::RecvError | russh::Error::SendError => {
-            about.disconnected(Stage::Handshake, "")
+            hung_up("")
         }
         russh::Error::IO(error) => match error.kind() {
-            io::ErrorKind::UnexpectedEof => about.disconnected(Stage::Handshake, ""),
+            io::ErrorKind::UnexpectedEof => hung_up(""),
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
-                about.disconnected(Stage::Handshake, &plain(error))
+                hung_up(&plain(error))
             }
             _ => about.protocol(&plain(error)),
         },
         other => about.protocol(&gander_probe::wire::sanitise(other.to_string().as_bytes())),
     }
 }
+
+/// What newer versions of sshd say in the clear before they hang up on somebody.
+const SSHD_TURNS_AWAY: [&str; 2] = ["Exceeded MaxStartups", "Not allowed at this time"];
 
 /// `host:port` of a hop, for logs.
 pub(super) fn place(hop: &Hop) -> String {

@@ -16,6 +16,8 @@ use crate::model::HostKey;
 pub(super) struct Seen {
     /// The host key the peer proved.
     pub(super) host_key: OnceLock<HostKey>,
+    /// The first line the peer said; an SSH server's begins with `SSH-`.
+    pub(super) first_words: OnceLock<String>,
     /// Why the session ended, in the peer's words or russh's.
     pub(super) farewell: OnceLock<String>,
 }

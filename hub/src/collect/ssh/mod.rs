@@ -7,6 +7,7 @@
 mod algorithms;
 mod channel;
 mod connect;
+mod first_words;
 mod host_key;
 pub(crate) mod key;
 mod login;
