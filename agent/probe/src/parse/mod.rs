@@ -192,7 +192,7 @@ impl RawSample {
             disks,
             interfaces,
             temperatures,
-            system,
+            system: system.filter(|system| *system != System::default()),
             faults,
         }
     }
