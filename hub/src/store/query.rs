@@ -54,7 +54,7 @@ impl Store {
                 let bucket = buckets.at(taken_at);
                 if plan
                     .read(layout_id, cells, |slot, value| {
-                        buckets.add(bucket, slot, taken_at, value)
+                        buckets.add(bucket, slot, taken_at, value);
                     })
                     .is_err()
                 {

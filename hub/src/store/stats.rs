@@ -3,6 +3,9 @@
 use super::{Result, ServerStorage, StorageStats, Store};
 use crate::model::{ServerId, Timestamp};
 
+/// Server, samples, oldest, newest, series.
+type Row = (i64, i64, Option<i64>, Option<i64>, i64);
+
 impl Store {
     /// Sizes and numbers of samples, in all and of each server. Counts nothing row by row.
     ///
@@ -10,7 +13,7 @@ impl Store {
     /// The database cannot be read.
     pub async fn storage_stats(&self) -> Result<StorageStats> {
         let mut connection = self.read().await?;
-        let rows: Vec<(i64, i64, Option<i64>, Option<i64>, i64)> = sqlx::query_as(
+        let rows: Vec<Row> = sqlx::query_as(
             "SELECT server.id, coalesce(tally.samples, 0),
                  (SELECT min(taken_at) FROM sample WHERE server_id = server.id),
                  (SELECT max(taken_at) FROM sample WHERE server_id = server.id),

@@ -1,0 +1,209 @@
+//! Any sequence of commits, deletions and restarts answers like a plain map in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::Metric;
+use crate::model::metric::flatten;
+use crate::store::{Cursor, DeleteRange, MetricsQuery, SeriesQuery};
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Samples: server, seconds, value, with the slow sections, interface.
+    Commit(Vec<(usize, i64, u16, bool, u8)>),
+    DeleteBefore(Option<usize>, i64),
+    DeleteServer(usize),
+    Purge(i64),
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let one = (0..3_usize, 0..20_000_i64, 0..1_000_u16, any::<bool>(), 0..6_u8);
+    let step = prop_oneof![
+        6 => proptest::collection::vec(one, 0..90).prop_map(Step::Commit),
+        2 => (proptest::option::of(0..3_usize), 0..20_000_i64)
+            .prop_map(|(server, before)| Step::DeleteBefore(server, before)),
+        1 => (0..3_usize).prop_map(Step::DeleteServer),
+        1 => (0..20_000_i64).prop_map(Step::Purge),
+        2 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..12)
+}
+
+fn snapshot_of(value: u16, slow: bool, interface: u8) -> Snapshot {
+    let mut snapshot = snapshot(value, slow);
+    snapshot.interfaces.as_mut().unwrap()[0].name = format!("veth{interface}");
+    snapshot
+}
+
+type Model = BTreeMap<(i64, ServerId), Snapshot>;
+
+async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
+    // Rows, over small pages.
+    let mut query = MetricsQuery {
+        limit: 37,
+        ..MetricsQuery::default()
+    };
+    let mut rows = Vec::new();
+    loop {
+        let page = test.store.metric_rows(&query).await.unwrap();
+        assert_eq!(page.unreadable_rows, 0);
+        rows.extend(page.rows);
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    let seen: Vec<_> = rows
+        .iter()
+        .map(|row| (row.taken_at.0, row.server_id, row.load_1_hundredths))
+        .collect();
+    let expected: Vec<_> = model
+        .iter()
+        .map(|((at, id), snapshot)| {
+            (
+                *at,
+                *id,
+                snapshot.load.as_ref().map(|load| i64::from(load.one_hundredths)),
+            )
+        })
+        .collect();
+    assert_eq!(seen, expected);
+    // Every value of every series, in buckets of the finest step.
+    for server in servers {
+        let own: Vec<(i64, &Snapshot)> = model
+            .iter()
+            .filter(|((_, id), _)| id == server)
+            .map(|((at, _), snapshot)| (*at, snapshot))
+            .collect();
+        let Some((first, _)) = own.first() else { continue };
+        let ask = SeriesQuery {
+            server_id: *server,
+            metrics: Metric::ALL.to_vec(),
+            from: NOW,
+            to: Timestamp(NOW.0 + 20_000 * SECOND),
+            max_points: 5_000,
+        };
+        let answer = test.store.query(&ask).await.unwrap();
+        let mut extremes: BTreeMap<_, (i64, i64)> = BTreeMap::new();
+        for (at, snapshot) in &own {
+            for (key, value) in flatten(snapshot) {
+                let bucket = at.div_euclid(answer.step_ms) * answer.step_ms;
+                let both = extremes
+                    .entry((key.metric, key.label, bucket))
+                    .or_insert((value, value));
+                *both = (both.0.min(value), both.1.max(value));
+            }
+        }
+        for ((metric, label, bucket), (min, max)) in &extremes {
+            let series = answer
+                .series
+                .iter()
+                .find(|series| series.metric == *metric && series.label == *label)
+                .unwrap_or_else(|| panic!("{metric} {label} is missing"));
+            let index = answer.times.iter().position(|time| time.0 == *bucket).unwrap();
+            assert_eq!((series.min[index], series.max[index]), (Some(*min), Some(*max)));
+        }
+        let names: BTreeSet<_> = extremes
+            .keys()
+            .map(|(metric, label, _)| (*metric, label.clone()))
+            .collect();
+        assert_eq!(answer.series.len(), names.len());
+        let stats = test.store.storage_stats().await.unwrap();
+        let stats = stats
+            .per_server
+            .iter()
+            .find(|stats| stats.server_id == *server)
+            .unwrap();
+        assert_eq!(stats.samples, own.len() as u64);
+        assert_eq!(stats.oldest, Some(Timestamp(*first)));
+        assert_eq!(
+            test.store.latest().await.unwrap()[server].taken_at.0,
+            own.last().unwrap().0
+        );
+    }
+}
+
+async fn run(steps: Vec<Step>) {
+    let mut test = TestStore::new().await;
+    let ids = [
+        test.server("a").await.id,
+        test.server("b").await.id,
+        test.server("c").await.id,
+    ];
+    let mut servers: BTreeSet<ServerId> = ids.into();
+    let mut model = Model::new();
+    for step in steps {
+        match step {
+            Step::Commit(wanted) => {
+                let mut samples = Vec::new();
+                let mut fresh = 0;
+                for (server, second, value, slow, interface) in wanted {
+                    let (at, id) = (NOW.0 + second * SECOND, ids[server]);
+                    let snapshot = snapshot_of(value, slow, interface);
+                    samples.push(sample(id, at, snapshot.clone()));
+                    if servers.contains(&id) && !model.contains_key(&(at, id)) {
+                        model.insert((at, id), snapshot);
+                        fresh += 1;
+                    }
+                }
+                assert_eq!(test.commit_samples(samples).await.samples, fresh);
+            }
+            Step::DeleteBefore(server, second) => {
+                let before = NOW.0 + second * SECOND;
+                let server_id = server.map(|index| ids[index]);
+                let hit =
+                    |(at, id): &(i64, ServerId)| *at < before && server_id.is_none_or(|wanted| wanted == *id);
+                let expected = model.keys().filter(|key| hit(key)).count() as u64;
+                model.retain(|key, _| !hit(key));
+                let range = DeleteRange {
+                    server_id,
+                    before: Some(Timestamp(before)),
+                };
+                assert_eq!(test.store.count_samples(&range).await.unwrap(), expected);
+                assert_eq!(
+                    test.store.delete_samples(&range, &admin(), NOW).await.unwrap(),
+                    expected
+                );
+            }
+            Step::DeleteServer(index) => {
+                let deleted = test.store.delete_server(ids[index], &admin(), NOW).await.unwrap();
+                assert_eq!(deleted, servers.remove(&ids[index]));
+                model.retain(|(_, id), _| *id != ids[index]);
+            }
+            Step::Purge(second) => {
+                let before = NOW.0 + second * SECOND;
+                let expected = model.keys().filter(|(at, _)| *at < before).count() as u64;
+                model.retain(|(at, _), _| *at >= before);
+                assert_eq!(test.store.purge(Timestamp(before)).await.unwrap(), expected);
+            }
+            Step::Reopen => test.reopen().await,
+        }
+        check(&test, &servers, &model).await;
+    }
+    let after = Some(Cursor {
+        taken_at: Timestamp(i64::MAX),
+        server_id: ServerId(0),
+    });
+    let rest = MetricsQuery {
+        after,
+        limit: 1,
+        ..MetricsQuery::default()
+    };
+    assert!(test.store.metric_rows(&rest).await.unwrap().rows.is_empty());
+    test.assert_whole().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn the_store_answers_like_a_map(steps in steps()) {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(run(steps));
+    }
+}
