@@ -2,11 +2,12 @@
 
 use std::{fmt::Display, sync::Once};
 
+use gander_hub::{collect::ConnectSpec, model::Secret};
 use reqwest::{
     Method, RequestBuilder,
     header::{ACCEPT_LANGUAGE, HeaderMap},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Log, eventually::Deadline};
 
@@ -245,6 +246,11 @@ impl Api {
             .expect("a new server has an id")
     }
 
+    /// Enrols a node as a person would, under the name in `spec`, and returns its id.
+    pub async fn enrol_node(&self, spec: &ConnectSpec) -> i64 {
+        self.enrol(&enrolment(spec)).await
+    }
+
     /// Waits until the server is as `wanted` says, and returns it.
     pub async fn server_when(&self, id: i64, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let (path, deadline) = (format!("/api/servers/{id}"), Deadline::start());
@@ -272,6 +278,21 @@ impl Api {
         let found = self.get(&format!("/api/alerts?{query}")).await;
         found.as_array().expect("alerts are an array").clone()
     }
+}
+
+/// The body of `POST /api/servers` for a node.
+#[must_use]
+pub fn enrolment(spec: &ConnectSpec) -> Value {
+    let expose = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
+    json!({
+        "name": spec.name,
+        "ip": spec.host,
+        "ssh_port": spec.port,
+        "ssh_user": spec.user,
+        "ssh_password": expose(&spec.credential.password),
+        "ssh_key": expose(&spec.credential.private_key),
+        "ssh_key_passphrase": expose(&spec.credential.passphrase),
+    })
 }
 
 /// reqwest and the WebSocket client come without a provider of their own.

@@ -5,8 +5,8 @@ use std::{future::Future, time::Duration};
 use tokio::time::Instant;
 
 /// How long a condition may take. Generous: on a busy machine everything is slow, and a test that
-/// passes never waits that long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// passes never waits that long. (Some alerts hold for a minute before they fire or resolve.)
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The end of one's patience, and the pauses until then.
 #[derive(Debug, Clone, Copy)]
