@@ -84,7 +84,8 @@ screenshots: packages web
 .PHONY: clean
 clean:
 	cargo clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules deploy/prebuilt
+	rm -rf web/dist web/node_modules tests/browser/node_modules
+	rm -f deploy/prebuilt/gander-hub
 
 .PHONY: packages
 packages:
