@@ -1,7 +1,7 @@
 // Who is logged in, and what follows from it: the socket runs while somebody is.
 
 import { api, ApiError, onSignedOut } from '$lib/api/client';
-import type { User } from '$lib/api/types';
+import type { SessionAnswer, SessionUser, SetupAnswer } from '$lib/api/types';
 import { fleet } from '$lib/live/fleet.svelte';
 import { live } from '$lib/live/socket.svelte';
 import { navigation } from '$lib/navigation.svelte';
@@ -12,7 +12,7 @@ export type Phase = 'starting' | 'unreachable' | 'needs-setup' | 'signed-out' | 
 
 class Session {
   phase = $state<Phase>('starting');
-  user = $state.raw<User | null>(null);
+  user = $state.raw<SessionUser | null>(null);
   /** Why the log-in page is shown, where there is something to say. */
   ended = $state(false);
 
@@ -23,7 +23,7 @@ class Session {
   /** Asks the hub who we are. */
   async load(): Promise<void> {
     try {
-      const { user } = await api.get<{ user: User }>('/api/session', { signingIn: true });
+      const { user } = await api.get<SessionAnswer>('/api/session', { signingIn: true });
       this.#enter(user);
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) {
@@ -36,7 +36,7 @@ class Session {
 
   async #askForSetup(): Promise<void> {
     try {
-      const { required } = await api.get<{ required: boolean }>('/api/setup');
+      const { required } = await api.get<SetupAnswer>('/api/setup');
       this.phase = required ? 'needs-setup' : 'signed-out';
     } catch {
       this.phase = 'unreachable';
@@ -52,7 +52,7 @@ class Session {
   async setup(token: string, username: string, password: string): Promise<void> {
     await api.post('/api/setup', { token, username, password }, { signingIn: true });
     try {
-      const { user } = await api.get<{ user: User }>('/api/session', { signingIn: true });
+      const { user } = await api.get<SessionAnswer>('/api/session', { signingIn: true });
       this.#enter(user);
       navigation.go('/', { replace: true });
     } catch {
@@ -61,7 +61,7 @@ class Session {
   }
 
   async #afterLogin(): Promise<void> {
-    const { user } = await api.get<{ user: User }>('/api/session', { signingIn: true });
+    const { user } = await api.get<SessionAnswer>('/api/session', { signingIn: true });
     const target = navigation.search.get('return');
     this.#enter(user);
     if (navigation.route.page === 'login' || navigation.route.page === 'setup') {
@@ -95,7 +95,7 @@ class Session {
     }
   };
 
-  #enter(user: User): void {
+  #enter(user: SessionUser): void {
     this.user = user;
     this.ended = false;
     this.phase = 'signed-in';

@@ -4,25 +4,37 @@ import { recallOne, remember } from './storage';
 
 export const themes = ['system', 'light', 'dark'] as const;
 export type Theme = (typeof themes)[number];
+type Shown = 'light' | 'dark';
+
+const paper: Record<Shown, string> = { light: '#f5f4ef', dark: '#11181b' };
 
 class ThemeState {
+  readonly #query = matchMedia('(prefers-color-scheme: dark)');
   choice = $state<Theme>(recallOne('theme', themes, 'system'));
-  #system = $state<'light' | 'dark'>(
-    matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light',
-  );
-  /** What is shown. */
-  readonly shown: 'light' | 'dark' = $derived(this.choice === 'system' ? this.#system : this.choice);
+  /** What is shown. The document has it before anybody who reads this is told. */
+  shown = $state<Shown>('light');
+
+  constructor() {
+    this.#apply();
+  }
 
   choose(theme: Theme): void {
     this.choice = theme;
     remember('theme', theme === 'system' ? null : theme);
+    this.#apply();
   }
 
   start(): () => void {
-    const query = matchMedia('(prefers-color-scheme: dark)');
-    const follow = () => (this.#system = query.matches ? 'dark' : 'light');
-    query.addEventListener('change', follow);
-    return () => query.removeEventListener('change', follow);
+    const follow = () => this.#apply();
+    this.#query.addEventListener('change', follow);
+    return () => this.#query.removeEventListener('change', follow);
+  }
+
+  #apply(): void {
+    const shown = this.choice === 'system' ? (this.#query.matches ? 'dark' : 'light') : this.choice;
+    document.documentElement.dataset.theme = shown;
+    document.querySelector('meta[name="theme-color"]')?.setAttribute('content', paper[shown]);
+    this.shown = shown;
   }
 }
 

@@ -60,8 +60,7 @@ export const en = {
     staleTitle: 'No connection to the hub',
     staleText: (ago: string) => `What you see is from ${ago}. Trying again…`,
     unreachableTitle: 'The hub does not answer',
-    unreachableText:
-      'Is gander-hub running, and can this computer reach it? The page tries again by itself.',
+    unreachableText: 'Is gander-hub running, and can this computer reach it? The page tries again by itself.',
   },
   status: { online: 'Online', offline: 'Offline', unknown: 'Not tried yet', paused: 'Paused' },
   level: { warning: 'Warning', critical: 'Critical' },
@@ -473,13 +472,13 @@ export const en = {
     titleCount: (count: number) => `(${count})`,
     messages: {
       cpu: (server: string, value: string, threshold: string) =>
-        `${server}: CPU use is ${value} (threshold ${threshold})`,
+        `${server}: CPU use is ${value}, at or over the threshold of ${threshold}`,
       memory: (server: string, value: string, threshold: string) =>
-        `${server}: memory use is ${value} (threshold ${threshold})`,
+        `${server}: memory use is ${value}, at or over the threshold of ${threshold}`,
       disk: (server: string, mount: string, value: string, threshold: string) =>
-        `${server}: ${mount} is ${value} full (threshold ${threshold})`,
+        `${server}: ${mount} is ${value} full, at or over the threshold of ${threshold}`,
       unreachable: (server: string, cause: string | null) =>
-        cause === null ? `${server} does not answer` : `${server} does not answer: ${cause}`,
+        cause === null ? `${server} cannot be read` : `${server} cannot be read: ${cause}`,
     },
   },
   data: {

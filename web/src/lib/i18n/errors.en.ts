@@ -26,11 +26,16 @@ export const errorsEn: Errors = {
       `The key${p.fingerprint ? ` ${p.fingerprint}` : ''} was refused: add it to ~${p.user ?? ''}/.ssh/authorized_keys.`,
     key_unreadable: () => 'The private key cannot be read, or its passphrase is wrong.',
     no_credential: () => 'No password or key is stored. Edit the server and set one.',
-    host_key_changed: () => 'The host proved another key than the accepted one. Compare and accept it, or find out why.',
+    login_method: (p) =>
+      `The server offers ${p.user ?? 'the user'} no way to log in that the hub has a credential for. Set a password or a key it accepts.`,
+    host_key_changed: () =>
+      'The host proved another key than the accepted one. Compare and accept it, or find out why.',
     jump_host: (p) => `The jump host${p.jump ? ` ${p.jump}` : ''} could not be passed.`,
     disconnected: (p) => `The connection to ${at(p)} ended in the middle. The hub connects again.`,
-    probe_failed: () => 'The shell did not run the probe. The user needs a shell, or the forced command of gander.',
-    too_much_output: () => 'The server sent more than a reading may hold. Look for noise in its log-in scripts.',
+    probe_failed: () =>
+      'The shell did not run the probe. The user needs a shell, or the forced command of gander.',
+    too_much_output: () =>
+      'The server sent more than a reading may hold. Look for noise in its log-in scripts.',
     not_linux: () => 'This is not a Linux machine: gander reads Linux only.',
     local: () => "The hub's own machine could not be read.",
   },

@@ -16,7 +16,9 @@ export function texts(params: Params | null | undefined): Record<string, string>
 /** Why a server could not be read. English readers get the hub's own sentence, which knows the most. */
 export function collectMessage(error: CollectError, language = i18n.language, dict: Dict = i18n.t): string {
   if (language === 'en' && error.message) return error.message;
-  const sentence = Object.hasOwn(dict.errors.collect, error.code) ? dict.errors.collect[error.code] : undefined;
+  const sentence = Object.hasOwn(dict.errors.collect, error.code)
+    ? dict.errors.collect[error.code]
+    : undefined;
   return sentence?.(texts(error.params)) ?? error.message;
 }
 

@@ -18,6 +18,7 @@ export const errorsZh: Errors = {
       `密钥${p.fingerprint ? ` ${p.fingerprint} ` : ''}被拒绝：请把它加入 ~${p.user ?? ''}/.ssh/authorized_keys。`,
     key_unreadable: () => '私钥无法读取，或口令错误。',
     no_credential: () => '没有保存密码或密钥，请编辑服务器并设置。',
+    login_method: (p) => `服务器不接受为用户 ${p.user ?? ''} 保存的登录方式，请设置它接受的密码或密钥。`,
     host_key_changed: () => '主机密钥与已接受的不同。请核对后接受，或查明原因。',
     jump_host: (p) => `无法通过跳板机${p.jump ? ` ${p.jump}` : ''}。`,
     disconnected: (p) => `与 ${at(p)} 的连接中断，正在重新连接。`,

@@ -462,10 +462,12 @@ export const zh: Dict = {
     export: '导出',
     titleCount: (count) => `(${count}）`,
     messages: {
-      cpu: (server, value, threshold) => `${server}:CPU 使用率 ${value}（阈值 ${threshold}）`,
-      memory: (server, value, threshold) => `${server}：内存使用率 ${value}（阈值 ${threshold}）`,
-      disk: (server, mount, value, threshold) => `${server}：磁盘 ${mount} 使用率 ${value}（阈值 ${threshold}）`,
-      unreachable: (server, cause) => (cause === null ? `${server} 无法连接` : `${server} 无法连接：${cause}`),
+      cpu: (server, value, threshold) => `${server}：CPU 使用率 ${value}，达到阈值 ${threshold}`,
+      memory: (server, value, threshold) => `${server}：内存使用率 ${value}，达到阈值 ${threshold}`,
+      disk: (server, mount, value, threshold) =>
+        `${server}：磁盘 ${mount} 使用率 ${value}，达到阈值 ${threshold}`,
+      unreachable: (server, cause) =>
+        cause === null ? `${server} 无法采集` : `${server} 无法采集：${cause}`,
     },
   },
   data: {
@@ -508,7 +510,7 @@ export const zh: Dict = {
     count: (count) => `将删除 ${count} 个样本。`,
     countNone: '没有可删除的数据。',
     confirmTitle: (count) => `删除 ${count} 个样本？`,
-    confirmText: (who, when) => `${who};${when}。此操作无法撤销。`,
+    confirmText: (who, when) => `${who}；${when}。此操作无法撤销。`,
     confirmOlder: (date) => `${date}之前的数值`,
     confirmAll: '全部数值，不论新旧',
     confirmType: (word) => `输入“${word}”以确认`,
