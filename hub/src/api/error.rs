@@ -17,6 +17,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use crate::{ingest::IngestError, store::StoreError};
+
 use super::dto::system::{ErrorBody, ErrorDetails, ErrorObject, FieldError};
 
 /// An error on its way to the client.
@@ -105,6 +107,12 @@ impl ApiError {
         )
     }
 
+    /// 401 for another reason.
+    #[must_use]
+    pub fn unauthorized(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, message)
+    }
+
     /// 403: logged in, but not allowed.
     #[must_use]
     pub fn admin_required() -> Self {
@@ -163,11 +171,6 @@ impl ApiError {
         )
     }
 
-    /// Not built yet.
-    pub(crate) fn not_yet() -> Self {
-        Self::unavailable("not_yet", "not built yet")
-    }
-
     /// The HTTP status it answers with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -210,5 +213,55 @@ impl IntoResponse for ApiError {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::NameTaken { name } => {
+                Self::conflict("name_taken", message.clone()).with(ErrorDetails {
+                    fields: vec![FieldError {
+                        field: "name".into(),
+                        value: Some(name.into()),
+                        message: "is already taken: choose another".into(),
+                    }],
+                    ..ErrorDetails::default()
+                })
+            }
+            StoreError::NotFound { what, id } => Self::not_found(what, id),
+            StoreError::JumpHostInUse { .. } => Self::conflict("jump_host_in_use", message),
+            StoreError::JumpHost {
+                jump_server_id,
+                reason,
+            } => Self::field("jump_server_id", Some(jump_server_id.into()), reason),
+            StoreError::LastAdmin { .. } => Self::conflict("last_admin", message),
+            // What the operator can mend is said to them; the log has it too.
+            StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Busy { .. } => {
+                tracing::error!(error = %error, "the store refused a request");
+                let code = match error {
+                    StoreError::Full { .. } => "disk_full",
+                    StoreError::ReadOnly { .. } => "database_read_only",
+                    _ => "database_busy",
+                };
+                Self::unavailable(code, message)
+            }
+            StoreError::Unseal { .. } => {
+                tracing::error!(error = %error, "a stored secret cannot be opened");
+                Self::unavailable("secret_unreadable", message)
+            }
+            other => Self::internal(&other),
+        }
+    }
+}
+
+impl From<IngestError> for ApiError {
+    fn from(error: IngestError) -> Self {
+        let code = match error {
+            IngestError::StoreFailing(_) => "database_failing",
+            IngestError::Stopped => "shutting_down",
+        };
+        Self::unavailable(code, error.to_string())
     }
 }

@@ -138,12 +138,38 @@ impl Form {
         match given {
             Given::Value(value) => Some(value),
             Given::Absent | Given::Null => {
-                if !self.errors.iter().any(|error| error.field == name) {
+                if !self.is_refused(name) {
                     self.refuse(name, "is required");
                 }
                 None
             }
         }
+    }
+
+    /// A secret that must be there.
+    pub fn required_secret(&mut self, name: &'static str, most_bytes: usize) -> Option<Secret> {
+        let secret = self.secret(name, most_bytes).value();
+        if secret.is_none() && !self.is_refused(name) {
+            self.refuse_secret(name, "is required");
+        }
+        secret
+    }
+
+    /// Whether something is noted against a field.
+    #[must_use]
+    pub fn is_refused(&self, name: &str) -> bool {
+        self.errors.iter().any(|error| error.field == name)
+    }
+
+    /// Whether a field was sent, null or not.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// Marks a field as known that is only read when it was sent.
+    pub fn known(&mut self, name: &'static str) {
+        self.asked.push(name);
     }
 
     /// The names asked for so far, for the test that holds the documentation to them.
@@ -249,6 +275,36 @@ impl Form {
                 Given::Absent
             }
         }
+    }
+
+    /// A number in a range, decimals allowed.
+    pub fn number(&mut self, name: &'static str, range: RangeInclusive<f64>) -> Given<f64> {
+        let value = match self.take(name) {
+            Given::Value(value) => value,
+            Given::Null => return Given::Null,
+            Given::Absent => return Given::Absent,
+        };
+        let number = match &value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) if self.is_query => text.parse().ok(),
+            _ => None,
+        };
+        match number {
+            Some(number) if range.contains(&number) => Given::Value(number),
+            _ => {
+                let (least, most) = (range.start(), range.end());
+                self.refuse(name, format!("must be a number from {least} to {most}"));
+                Given::Absent
+            }
+        }
+    }
+
+    /// For a field that may be left out but not be null.
+    pub fn not_null<T>(&mut self, name: &'static str, given: Given<T>) -> Option<T> {
+        if matches!(given, Given::Null) {
+            self.refuse(name, "must not be null: give a value, or leave it out");
+        }
+        given.value()
     }
 
     /// `true` or `false`.
@@ -427,6 +483,11 @@ impl Form {
             Err(ApiError::validation(std::mem::take(&mut self.errors)))
         }
     }
+}
+
+/// What [`Form::require`] found, after [`Form::finish`] has passed.
+pub(super) fn given<T>(value: Option<T>) -> ApiResult<T> {
+    value.ok_or_else(|| ApiError::internal(&"a required field was not checked"))
 }
 
 /// The form of a JSON body.

@@ -1,19 +1,47 @@
 //! The HTTP interface: REST, WebSocket, documentation and the dashboard's files.
 //!
 //! Turns requests into calls of the store, live, ingest and collect, and their answers into DTOs.
-//! No decision about a server is made here; no other module knows HTTP.
+//! No decision about a server is made here; no other module knows HTTP. Start reading at
+//! [`routes`]: every route with who may call it. The server is expected to be started with
+//! `into_make_service_with_connect_info::<SocketAddr>()`, which tells where a request comes from.
 
 pub mod dto;
 pub mod error;
 pub mod form;
 pub mod openapi;
-pub mod state;
+pub mod password;
 pub mod table;
 pub mod words;
+pub mod ws;
 
 mod access;
+mod assets;
+mod client;
 mod docs;
 mod handlers;
+mod limits;
 mod middleware;
+mod paging;
 mod routes;
-mod ws;
+mod server_form;
+mod session_store;
+mod sheet;
+mod state;
+mod stats;
+
+#[cfg(test)]
+mod tests;
+
+pub use handlers::{setup::issue_setup_token, tokens::TOKEN_PREFIX};
+pub use state::{ApiParts, ApiSettings, ApiState, CollectHandle};
+
+/// The whole HTTP service.
+#[must_use]
+pub fn router(state: ApiState) -> axum::Router {
+    let (routes, _, _) = routes::table().split();
+    let routes = routes
+        .fallback(assets::serve)
+        .method_not_allowed_fallback(middleware::method_not_allowed)
+        .with_state(state.clone());
+    middleware::wrap(routes, state)
+}

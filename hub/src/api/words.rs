@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, header};
 
 use crate::model::{
-    Alert, CollectErrorCode, Level,
+    Alert, CollectErrorCode, Level, Status,
     alert::{AlertPhase, Rule},
 };
 
@@ -143,6 +143,17 @@ pub fn level_name(level: Level, language: Language) -> &'static str {
     }
 }
 
+/// The name of a server's status in a sheet.
+#[must_use]
+pub fn status_name(status: Status, language: Language) -> &'static str {
+    match status {
+        Status::Unknown => language.pick("unknown", "未知"),
+        Status::Online => language.pick("online", "在线"),
+        Status::Offline => language.pick("offline", "离线"),
+        Status::Paused => language.pick("paused", "已暂停"),
+    }
+}
+
 /// The name of an alert's phase in a sheet.
 #[must_use]
 pub fn phase_name(phase: AlertPhase, language: Language) -> &'static str {
@@ -157,6 +168,20 @@ fn permille(alert: &Alert, name: &str) -> String {
         Some(value) => format!("{}.{} %", value / 10, value % 10),
         None => "?".into(),
     }
+}
+
+/// Percent-encodes everything but unreserved characters (RFC 3986).
+#[must_use]
+pub fn url_encoded(text: &str) -> String {
+    use std::fmt::Write;
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
 }
 
 #[cfg(test)]

@@ -334,6 +334,26 @@ impl Store {
         .transpose()
     }
 
+    /// Moves the end of a session in use, but never past `longest_ms` after it began.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub async fn renew_session(
+        &self,
+        token: TokenHash,
+        expires_at: Timestamp,
+        longest_ms: i64,
+    ) -> Result<()> {
+        let mut write = self.write().await?;
+        sqlx::query("UPDATE session SET expires_at = min(?, created_at + ?) WHERE token_hash = ?")
+            .bind(expires_at.0)
+            .bind(longest_ms)
+            .bind(&token.0[..])
+            .execute(write.connection()?)
+            .await?;
+        write.commit().await
+    }
+
     /// Ends a session. `false`: there was none.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::{Role, Timestamp, User};
+use crate::model::{Role, Timestamp, User, user::ApiToken};
 
 /// Whether the hub still waits for its first admin.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -116,31 +116,13 @@ pub struct TokenRequest {
     pub expires_at: Option<Timestamp>,
 }
 
-/// An API token, without the token itself.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(as = ApiToken)]
-pub struct TokenView {
-    /// Row id.
-    pub id: i64,
-    /// What it is for.
-    pub name: String,
-    /// What it may do.
-    pub role: Role,
-    /// When it was made.
-    pub created_at: Timestamp,
-    /// When it stops working; null never.
-    pub expires_at: Option<Timestamp>,
-    /// When it was last used, to the minute; null never.
-    pub last_used_at: Option<Timestamp>,
-}
-
 /// A fresh API token. The only time its text is shown.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct NewTokenAnswer {
     /// The token: send it as `Authorization: Bearer gdr_…`.
     pub token: String,
     /// What is stored of it.
-    pub info: TokenView,
+    pub info: ApiToken,
 }
 
 impl From<&User> for SessionUser {

@@ -87,6 +87,15 @@ pub struct AlertCounts {
     pub critical: u32,
 }
 
+impl From<crate::live::AlertCounts> for AlertCounts {
+    fn from(counts: crate::live::AlertCounts) -> Self {
+        Self {
+            warning: counts.warning,
+            critical: counts.critical,
+        }
+    }
+}
+
 /// The headline values of a server's newest reading. Percentages have one decimal; null is absent, not zero.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Latest {

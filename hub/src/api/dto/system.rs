@@ -86,6 +86,10 @@ pub struct ServerStorage {
     pub oldest: Option<Timestamp>,
     /// Newest sample.
     pub newest: Option<Timestamp>,
+    /// Series it has.
+    pub series: u64,
+    /// Values that were not kept since the hub started: a label or the number of series was over its limit.
+    pub dropped_values: u64,
 }
 
 /// The envelope of every error.

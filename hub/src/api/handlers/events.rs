@@ -1,11 +1,19 @@
 //! Events: the record of what happened and who did it.
 
-use axum::{extract::State, response::Response};
+use axum::{
+    Json,
+    extract::State,
+    http::Uri,
+    response::{IntoResponse, Response},
+};
 
-use crate::api::{
-    dto::event::EventView,
-    error::{ApiError, ApiResult},
-    state::ApiState,
+use crate::{
+    api::{
+        access::Caller, dto::event::EventView, error::ApiResult, form::Query,
+        handlers::metrics::server_field, paging, state::ApiState,
+    },
+    model::{EventKind, Role},
+    store::{EventQuery, StoredEvent},
 };
 
 /// Events, newest first
@@ -19,6 +27,57 @@ use crate::api::{
         ("cursor" = Option<String>, Query, description = "From the Link header of the page before"),
     ),
     responses((status = 200, body = Vec<EventView>)))]
-pub(crate) async fn list_events(State(_state): State<ApiState>) -> ApiResult<Response> {
-    Err(ApiError::not_yet())
+pub(crate) async fn list_events(
+    State(state): State<ApiState>,
+    caller: Caller,
+    uri: Uri,
+    Query(mut form): Query,
+) -> ApiResult<Response> {
+    let server_id = server_field(&mut form);
+    let kind = form.text("kind", 1..=40).value().and_then(|name| {
+        let kind: Option<EventKind> = serde_json::from_value(name.into()).ok();
+        if kind.is_none() {
+            form.refuse(
+                "kind",
+                "is no kind of event, like server_offline or alert_resolved",
+            );
+        }
+        kind
+    });
+    let limit = form.integer("limit", 1..=1000u32).or(100);
+    let before = form.integer("cursor", 1..=i64::MAX).value();
+    form.finish()?;
+    let mut events = state
+        .store
+        .events(&EventQuery {
+            server_id,
+            kind,
+            limit: limit + 1,
+            before,
+        })
+        .await?;
+    let next = paging::cut(&mut events, limit, |stored| stored.id);
+    let views: Vec<EventView> = events
+        .into_iter()
+        .map(|stored| view(stored, caller.role()))
+        .collect();
+    Ok((paging::link_header(&uri, next.as_deref()), Json(views)).into_response())
+}
+
+/// Where people log in from is for admins.
+fn view(stored: StoredEvent, role: Role) -> EventView {
+    let event = stored.event;
+    let is_private = matches!(event.kind, EventKind::LoggedIn | EventKind::LoginFailed) && role < Role::Admin;
+    EventView {
+        id: stored.id,
+        at: event.at,
+        kind: event.kind,
+        server_id: event.server_id,
+        actor: event.actor,
+        details: if is_private {
+            serde_json::json!({})
+        } else {
+            event.details
+        },
+    }
 }

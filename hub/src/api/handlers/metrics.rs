@@ -1,11 +1,28 @@
 //! Stored samples as rows: reading, counting, deleting.
 
-use axum::{Json, extract::State, response::Response};
+use axum::{
+    Json,
+    extract::State,
+    http::Uri,
+    response::{IntoResponse, Response},
+};
 
-use crate::api::{
-    dto::metric::{CountAnswer, DeletedAnswer, MetricRow},
-    error::{ApiError, ApiResult},
-    state::ApiState,
+use crate::{
+    api::{
+        access::Caller,
+        dto::{
+            hundredths,
+            metric::{CountAnswer, DeletedAnswer, MetricRow},
+            percent,
+        },
+        error::{ApiError, ApiResult},
+        form::{Form, Query},
+        handlers::servers::find,
+        paging,
+        state::ApiState,
+    },
+    model::{ServerId, Timestamp},
+    store::{self, Cursor, DeleteRange, MetricsQuery},
 };
 
 /// Stored samples as rows, oldest first
@@ -21,8 +38,77 @@ use crate::api::{
         ("cursor" = Option<String>, Query, description = "From the Link header of the page before"),
     ),
     responses((status = 200, body = Vec<MetricRow>)))]
-pub(crate) async fn metric_rows(State(_state): State<ApiState>) -> ApiResult<Response> {
-    Err(ApiError::not_yet())
+pub(crate) async fn metric_rows(
+    State(state): State<ApiState>,
+    uri: Uri,
+    Query(mut form): Query,
+) -> ApiResult<Response> {
+    let server_id = server_field(&mut form);
+    let span = paging::span(&mut form, Timestamp::now(), Some(24.0));
+    let limit = form.integer("limit", 1..=100_000u32).or(10_000);
+    let cursor = form.text("cursor", 1..=64).value();
+    let after = cursor.and_then(|text| match text.parse::<Cursor>() {
+        Ok(cursor) => Some(cursor),
+        Err(reason) => {
+            form.refuse("cursor", reason);
+            None
+        }
+    });
+    form.finish()?;
+    must_exist(&state, server_id).await?;
+    let page = state
+        .store
+        .metric_rows(&MetricsQuery {
+            server_id,
+            from: span.from,
+            to: Some(span.to),
+            limit,
+            after,
+        })
+        .await?;
+    if page.unreadable_rows > 0 {
+        tracing::warn!(rows = page.unreadable_rows, "stored rows could not be read");
+    }
+    let next = page.next.map(|cursor| cursor.to_string());
+    let rows: Vec<MetricRow> = page.rows.iter().map(row).collect();
+    Ok((paging::link_header(&uri, next.as_deref()), Json(rows)).into_response())
+}
+
+/// A stored row as clients see it.
+pub(super) fn row(row: &store::MetricRow) -> MetricRow {
+    let share = |value: Option<i64>| value.and_then(|value| u16::try_from(value).ok()).map(percent);
+    MetricRow {
+        server_id: row.server_id,
+        cpu_usage: share(row.cpu_usage_permille),
+        memory_usage: share(row.memory_usage_permille),
+        disk_usage: share(row.disk_usage_permille),
+        load_avg: row
+            .load_1_hundredths
+            .and_then(|value| u32::try_from(value).ok())
+            .map(hundredths),
+        processes: row.processes.and_then(|value| u64::try_from(value).ok()),
+        timestamp: row.taken_at,
+    }
+}
+
+/// The server of a query, if it names one.
+pub(super) fn server_field(form: &mut Form) -> Option<ServerId> {
+    form.integer("server_id", 1..=i64::MAX).map(ServerId).value()
+}
+
+/// A query about a server that is not there is a mistake, not an empty answer.
+pub(super) async fn must_exist(state: &ApiState, server_id: Option<ServerId>) -> ApiResult<()> {
+    if let Some(id) = server_id {
+        find(state, id.0).await?;
+    }
+    Ok(())
+}
+
+fn delete_range(mut form: Form) -> ApiResult<DeleteRange> {
+    let server_id = server_field(&mut form);
+    let before = form.moment("before").value();
+    form.finish()?;
+    Ok(DeleteRange { server_id, before })
 }
 
 /// Delete stored samples
@@ -34,8 +120,18 @@ pub(crate) async fn metric_rows(State(_state): State<ApiState>) -> ApiResult<Res
         ("before" = Option<String>, Query, description = "Only samples before this moment, RFC 3339"),
     ),
     responses((status = 200, body = DeletedAnswer)))]
-pub(crate) async fn delete_metrics(State(_state): State<ApiState>) -> ApiResult<Json<DeletedAnswer>> {
-    Err(ApiError::not_yet())
+pub(crate) async fn delete_metrics(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Query(form): Query,
+) -> ApiResult<Json<DeletedAnswer>> {
+    let range = delete_range(form)?;
+    must_exist(&state, range.server_id).await?;
+    let (store, actor) = (state.store.clone(), caller.actor());
+    // In a task of its own: a client that goes away must not leave a deletion half done.
+    let work = tokio::spawn(async move { store.delete_samples(&range, &actor, Timestamp::now()).await });
+    let deleted = work.await.map_err(|error| ApiError::internal(&error))??;
+    Ok(Json(DeletedAnswer { deleted }))
 }
 
 /// How many samples a deletion would remove
@@ -45,6 +141,12 @@ pub(crate) async fn delete_metrics(State(_state): State<ApiState>) -> ApiResult<
         ("before" = Option<String>, Query, description = "Only samples before this moment, RFC 3339"),
     ),
     responses((status = 200, body = CountAnswer)))]
-pub(crate) async fn count_metrics(State(_state): State<ApiState>) -> ApiResult<Json<CountAnswer>> {
-    Err(ApiError::not_yet())
+pub(crate) async fn count_metrics(
+    State(state): State<ApiState>,
+    Query(form): Query,
+) -> ApiResult<Json<CountAnswer>> {
+    let range = delete_range(form)?;
+    must_exist(&state, range.server_id).await?;
+    let count = state.store.count_samples(&range).await?;
+    Ok(Json(CountAnswer { count }))
 }

@@ -2,11 +2,27 @@
 
 use axum::{Json, extract::State};
 
-use crate::api::{
-    dto::{metric::SeriesAnswer, server::SnapshotAnswer},
-    error::{ApiError, ApiResult},
-    state::ApiState,
+use crate::{
+    api::{
+        dto::{
+            metric::{SeriesAnswer, SeriesColumn},
+            server::SnapshotAnswer,
+        },
+        error::ApiResult,
+        form::{Form, Id, Query},
+        handlers::servers::find,
+        paging,
+        state::ApiState,
+    },
+    model::{
+        ServerId, Timestamp,
+        metric::{Metric, Unit},
+    },
+    store::{SeriesPoints, SeriesQuery},
 };
+
+/// Metrics of one request at most.
+const MOST_METRICS: usize = 32;
 
 /// Some series of a server, for a chart
 ///
@@ -22,13 +38,125 @@ use crate::api::{
         ("points" = Option<u32>, Query, description = "At most this many steps, 1 to 5,000 (default 500)"),
     ),
     responses((status = 200, body = SeriesAnswer)))]
-pub(crate) async fn series(State(_state): State<ApiState>) -> ApiResult<Json<SeriesAnswer>> {
-    Err(ApiError::not_yet())
+pub(crate) async fn series(
+    State(state): State<ApiState>,
+    Id(id): Id,
+    Query(mut form): Query,
+) -> ApiResult<Json<SeriesAnswer>> {
+    let metrics = metrics_field(&mut form);
+    let span = paging::span(&mut form, Timestamp::now(), Some(1.0));
+    let max_points = form.integer("points", 1..=5000u32).or(500);
+    if span.from.is_none() && form.is_clean() {
+        form.refuse("from", "is required together with to");
+    }
+    form.finish()?;
+    let server = find(&state, id).await?;
+    let answer = state
+        .store
+        .query(&SeriesQuery {
+            server_id: server.id,
+            metrics,
+            from: span.from.unwrap_or(span.to),
+            to: span.to,
+            max_points,
+        })
+        .await?;
+    if answer.unreadable_rows > 0 {
+        tracing::warn!(
+            server.id = id,
+            rows = answer.unreadable_rows,
+            "stored rows could not be read"
+        );
+    }
+    Ok(Json(SeriesAnswer {
+        from: answer.from,
+        to: answer.to,
+        step_ms: answer.step_ms,
+        times: answer.times.iter().map(|time| time.as_millis()).collect(),
+        series: answer.series.into_iter().map(column).collect(),
+    }))
+}
+
+fn metrics_field(form: &mut Form) -> Vec<Metric> {
+    let names = form.text("metrics", 1..=2000);
+    let Some(names) = form.require("metrics", names) else {
+        return Vec::new();
+    };
+    let mut metrics = Vec::new();
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match name.parse::<Metric>() {
+            Ok(metric) if !metrics.contains(&metric) => metrics.push(metric),
+            Ok(_) => {}
+            Err(reason) => form.refuse("metrics", reason),
+        }
+    }
+    if metrics.len() > MOST_METRICS {
+        let count = metrics.len();
+        form.refuse(
+            "metrics",
+            format!("names {count} metrics; at most {MOST_METRICS} are allowed"),
+        );
+    } else if metrics.is_empty() && !form.is_refused("metrics") {
+        form.refuse("metrics", "names no metric; like cpu.usage,memory.usage");
+    }
+    metrics
+}
+
+/// The unit clients see, and how many stored ones make one of it.
+fn shown(unit: Unit) -> (&'static str, f64) {
+    match unit {
+        Unit::Permille => ("percent", 10.0),
+        Unit::Bytes => ("bytes", 1.0),
+        Unit::BytesPerSecond => ("bytes_per_second", 1.0),
+        Unit::PerSecond => ("per_second", 1.0),
+        Unit::Count => ("count", 1.0),
+        Unit::Seconds => ("seconds", 1.0),
+        Unit::Hundredths => ("load", 100.0),
+        Unit::Microseconds => ("milliseconds", 1000.0),
+        Unit::Millicelsius => ("celsius", 1000.0),
+    }
+}
+
+fn column(points: SeriesPoints) -> SeriesColumn {
+    let (unit, divisor) = shown(points.unit);
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "above 2^53 (9 PB) JSON loses the last bytes anyway"
+    )]
+    let whole = |values: Vec<Option<i64>>| -> Vec<Option<f64>> {
+        values
+            .into_iter()
+            .map(|value| value.map(|value| value as f64 / divisor))
+            .collect()
+    };
+    SeriesColumn {
+        metric: points.metric.name().to_owned(),
+        label: points.label,
+        unit: unit.to_owned(),
+        min: whole(points.min),
+        // Three decimals: what division adds beyond them means nothing.
+        avg: points
+            .avg
+            .into_iter()
+            .map(|value| value.map(|value| (value / divisor * 1000.0).round() / 1000.0))
+            .collect(),
+        max: whole(points.max),
+    }
 }
 
 /// Everything the hub last read of a server
 #[utoipa::path(get, path = "/api/servers/{id}/snapshot", tag = "metrics", params(("id" = i64, Path)),
     responses((status = 200, body = SnapshotAnswer)))]
-pub(crate) async fn snapshot(State(_state): State<ApiState>) -> ApiResult<Json<SnapshotAnswer>> {
-    Err(ApiError::not_yet())
+pub(crate) async fn snapshot(State(state): State<ApiState>, Id(id): Id) -> ApiResult<Json<SnapshotAnswer>> {
+    let server = find(&state, id).await?;
+    let (snapshot, taken_at) = state
+        .live
+        .server(server.id)
+        .map(|seen| (seen.snapshot.as_deref().cloned(), seen.last_success))
+        .unwrap_or_default();
+    Ok(Json(SnapshotAnswer {
+        server_id: ServerId(id),
+        taken_at,
+        snapshot,
+    }))
 }

@@ -1,30 +1,163 @@
 //! The hub itself: health, fleet figures, storage.
 
-use axum::{Json, extract::State, response::Response};
-
-use crate::api::{
-    dto::system::{Health, Stats, Storage},
-    error::{ApiError, ApiResult},
-    state::ApiState,
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
 };
+
+use axum::{Json, extract::State, http::StatusCode};
+use tokio::sync::Mutex;
+
+use crate::{
+    api::{
+        dto::system::{Check, Health, ServerStorage, Stats, Storage},
+        error::ApiResult,
+        handlers::alerts::server_names,
+        state::ApiState,
+        stats,
+    },
+    ingest::Progress,
+    model::Timestamp,
+};
+
+/// Ingest goes round at least every second; a commit of a busy disk may take some.
+const INGEST_STALLED_MS: i64 = 15_000;
+/// How long the store has for its check.
+const STORE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a check of the store counts: everybody may ask, and each check is a real write.
+const STORE_CHECK_LASTS: Duration = Duration::from_secs(2);
+
+/// The store's last check.
+#[derive(Debug, Default)]
+pub(crate) struct HealthCache(Mutex<Option<(Instant, Check)>>);
 
 /// Whether the hub does its work
 ///
 /// Follows the progress of ingest and a real write and read of the database, not a timer.
 #[utoipa::path(get, path = "/api/health", tag = "hub",
     responses((status = 200, body = Health), (status = 503, description = "A check fails", body = Health)))]
-pub(crate) async fn health(State(_state): State<ApiState>) -> Response {
-    axum::response::IntoResponse::into_response(ApiError::not_yet())
+pub(crate) async fn health(State(state): State<ApiState>) -> (StatusCode, Json<Health>) {
+    let checks = BTreeMap::from([
+        ("store", check_store(&state).await),
+        ("ingest", check_ingest(&state.ingest.progress(), Timestamp::now())),
+    ]);
+    let ok = checks.values().all(|check| check.ok);
+    let health = Health {
+        status: if ok { "ok" } else { "failing" },
+        version: env!("CARGO_PKG_VERSION"),
+        checks,
+    };
+    let status = if ok {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(health))
+}
+
+async fn check_store(state: &ApiState) -> Check {
+    let mut last = state.health.0.lock().await;
+    if let Some((at, check)) = last.as_ref()
+        && at.elapsed() < STORE_CHECK_LASTS
+    {
+        return check.clone();
+    }
+    let message = match tokio::time::timeout(STORE_DEADLINE, state.store.health_check()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!(
+            "the database did not answer within {} seconds",
+            STORE_DEADLINE.as_secs()
+        )),
+    };
+    let check = Check {
+        ok: message.is_none(),
+        message,
+    };
+    *last = Some((Instant::now(), check.clone()));
+    check
+}
+
+fn check_ingest(progress: &Progress, now: Timestamp) -> Check {
+    let message = if let Some(since) = progress.failing_since {
+        let reason = progress
+            .last_error
+            .as_deref()
+            .unwrap_or("the reason is in the log");
+        Some(format!("readings cannot be stored since {since}: {reason}"))
+    } else if now.millis_since(progress.last_turn) > INGEST_STALLED_MS {
+        Some(format!("ingest stands still since {}", progress.last_turn))
+    } else {
+        None
+    };
+    Check {
+        ok: message.is_none(),
+        message,
+    }
 }
 
 /// Figures of the whole fleet
 #[utoipa::path(get, path = "/api/stats", tag = "hub", responses((status = 200, body = Stats)))]
-pub(crate) async fn stats(State(_state): State<ApiState>) -> ApiResult<Json<Stats>> {
-    Err(ApiError::not_yet())
+pub(crate) async fn stats(State(state): State<ApiState>) -> ApiResult<Json<Stats>> {
+    let servers = state.store.servers().await?;
+    Ok(Json(stats::of(&servers, &state.live.snapshot())))
 }
 
 /// What the database holds and how much room it takes
 #[utoipa::path(get, path = "/api/storage", tag = "hub", responses((status = 200, body = Storage)))]
-pub(crate) async fn storage(State(_state): State<ApiState>) -> ApiResult<Json<Storage>> {
-    Err(ApiError::not_yet())
+pub(crate) async fn storage(State(state): State<ApiState>) -> ApiResult<Json<Storage>> {
+    let stats = state.store.storage_stats().await?;
+    let mut names = server_names(&state).await?;
+    let servers = stats
+        .per_server
+        .into_iter()
+        .filter_map(|entry| {
+            Some(ServerStorage {
+                server_id: entry.server_id,
+                server_name: names.remove(&entry.server_id)?,
+                samples: entry.samples,
+                oldest: entry.oldest,
+                newest: entry.newest,
+                series: entry.series,
+                dropped_values: entry.dropped_values,
+            })
+        })
+        .collect();
+    Ok(Json(Storage {
+        database_bytes: stats.database_bytes,
+        free_bytes: stats.free_bytes,
+        wal_bytes: stats.wal_bytes,
+        samples: stats.samples,
+        oldest: stats.oldest,
+        newest: stats.newest,
+        servers,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ingest_is_healthy_while_it_moves_and_stores() {
+        let now = Timestamp(1_000_000);
+        let moving = Progress {
+            last_turn: now.plus_millis(-1000),
+            ..Progress::default()
+        };
+        assert!(check_ingest(&moving, now).ok);
+        let stalled = check_ingest(&moving, now.plus_millis(60_000));
+        assert!(stalled.message.unwrap().contains("stands still since"));
+        let failing = Progress {
+            failing_since: Some(now),
+            last_error: Some("the disk of /data is full".into()),
+            ..moving
+        };
+        assert!(
+            check_ingest(&failing, now)
+                .message
+                .unwrap()
+                .contains("the disk of /data is full")
+        );
+    }
 }

@@ -1,0 +1,377 @@
+//! Reads the fields of a server from a request: their rules, their defaults, and what `POST`,
+//! `PUT` and `PATCH` make of a field that is left out.
+
+use std::net::IpAddr;
+
+use crate::{
+    collect::parse_private_key,
+    model::{
+        HostKey, Secret, Server, ServerId, Transport,
+        server::{ServerSpec, SshCredential, Threshold, Thresholds},
+    },
+    store::{Change, CredentialChange},
+};
+
+use super::{
+    error::{ApiError, ApiResult},
+    form::{Form, Given},
+};
+
+/// A private key is some kilobytes; RSA of 16384 bits is 13.
+const MOST_KEY_BYTES: usize = 64 * 1024;
+
+/// What a request says of a server.
+#[derive(Debug)]
+pub(super) struct ServerDraft {
+    pub(super) spec: ServerSpec,
+    pub(super) secrets: Secrets,
+    pub(super) host_key: Option<HostKey>,
+}
+
+/// What a request says of the secrets.
+#[derive(Debug)]
+pub(super) struct Secrets {
+    pub(super) password: Given<Secret>,
+    pub(super) key: Given<Secret>,
+    pub(super) passphrase: Given<Secret>,
+}
+
+/// How a field that is left out is read.
+pub(super) enum Base<'a> {
+    /// `POST`: it takes its default; name, ip, user and a secret are required.
+    New,
+    /// `PUT`: it takes its default; secrets and the host key stay.
+    Replace(&'a Server),
+    /// `PATCH`: it stays.
+    Patch(&'a Server),
+}
+
+/// Reads every field of a server. What is wrong is noted in the form.
+pub(super) fn read(form: &mut Form, base: &Base<'_>) -> Option<ServerDraft> {
+    let mut spec = match base {
+        Base::Patch(server) => server.spec.clone(),
+        Base::New => blank(Transport::Auto),
+        Base::Replace(server) if server.spec.transport == Transport::Local => ServerSpec {
+            ip: server.spec.ip.clone(),
+            ssh_user: server.spec.ssh_user.clone(),
+            ..blank(Transport::Local)
+        },
+        Base::Replace(_) => blank(Transport::Auto),
+    };
+    let is_local = spec.transport == Transport::Local;
+    let must = |name: &str| match base {
+        Base::Patch(_) => false,
+        Base::New => true,
+        Base::Replace(_) => name == "name" || !is_local,
+    };
+
+    let name = form.text("name", 1..=100);
+    set_required(form, "name", name, must("name"), &mut spec.name);
+    let ip = form.text("ip", 1..=253);
+    let ip = check_host(form, "ip", ip);
+    set_required(form, "ip", ip, must("ip"), &mut spec.ip);
+    let user = ssh_user(form);
+    set_required(form, "ssh_user", user, must("ssh_user"), &mut spec.ssh_user);
+    let port = form.integer("ssh_port", 1..=65535);
+    set_required(form, "ssh_port", port, false, &mut spec.ssh_port);
+
+    transport(form, &mut spec);
+    spec.interval_seconds = form
+        .integer("interval_seconds", 1..=86_400)
+        .or_keep(spec.interval_seconds);
+    spec.jump_server_id = form
+        .integer("jump_server_id", 1..=i64::MAX)
+        .map(ServerId)
+        .or_keep(spec.jump_server_id);
+    let tags = form.texts("tags", 32, 1..=50);
+    set_required(form, "tags", tags, false, &mut spec.tags);
+    // An empty group of a form is no group.
+    let group = form.text("group", 0..=100);
+    spec.group = group.or_keep(spec.group.take()).filter(|group| !group.is_empty());
+    let enabled = form.boolean("enabled");
+    set_required(form, "enabled", enabled, false, &mut spec.enabled);
+    thresholds(form, &mut spec.thresholds);
+
+    let secrets = secrets(form);
+    let is_secret_needed =
+        matches!(base, Base::New) && matches!(spec.transport, Transport::Auto | Transport::Ssh);
+    if is_secret_needed
+        && secrets.password.clone().value().is_none()
+        && secrets.key.clone().value().is_none()
+        && !["ssh_password", "ssh_key"]
+            .iter()
+            .any(|name| form.is_refused(name))
+    {
+        form.refuse_secret("ssh_password", "is required, unless there is an ssh_key");
+    }
+    let host_key = host_key(form, "host_key");
+    form.is_clean().then_some(ServerDraft {
+        spec,
+        secrets,
+        host_key,
+    })
+}
+
+fn blank(transport: Transport) -> ServerSpec {
+    ServerSpec {
+        name: String::new(),
+        ip: String::new(),
+        ssh_port: 22,
+        ssh_user: String::new(),
+        transport,
+        interval_seconds: None,
+        jump_server_id: None,
+        tags: Vec::new(),
+        group: None,
+        thresholds: Thresholds::default(),
+        enabled: true,
+    }
+}
+
+fn set_required<T>(form: &mut Form, name: &'static str, given: Given<T>, is_required: bool, field: &mut T) {
+    let value = if is_required {
+        form.require(name, given)
+    } else {
+        form.not_null(name, given)
+    };
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn transport(form: &mut Form, spec: &mut ServerSpec) {
+    let choices = [
+        ("auto", Transport::Auto),
+        ("ssh", Transport::Ssh),
+        ("agent", Transport::Agent),
+        ("local", Transport::Local),
+    ];
+    let is_local = spec.transport == Transport::Local;
+    let given = form.choice("transport", &choices);
+    let Some(chosen) = form.not_null("transport", given) else {
+        return;
+    };
+    match (is_local, chosen) {
+        (true, Transport::Local) => {}
+        (true, _) => form.refuse(
+            "transport",
+            "must stay local: this is the hub's own machine; enrol it a second time to read it over SSH",
+        ),
+        (false, Transport::Local) => {
+            form.refuse("transport", "is \"local\"; it must be one of: auto, ssh, agent");
+        }
+        (false, chosen) => spec.transport = chosen,
+    }
+}
+
+/// A critical threshold that is left out rises with the warning, so that a script that only
+/// knows the warning can set it to any value.
+fn thresholds(form: &mut Form, thresholds: &mut Thresholds) {
+    for (warning_name, critical_name, threshold) in [
+        ("cpu_threshold", "cpu_critical_threshold", &mut thresholds.cpu),
+        (
+            "memory_threshold",
+            "memory_critical_threshold",
+            &mut thresholds.memory,
+        ),
+        ("disk_threshold", "disk_critical_threshold", &mut thresholds.disk),
+    ] {
+        let warning = form.integer(warning_name, 1..=100u8);
+        let warning = form
+            .not_null(warning_name, warning)
+            .unwrap_or(threshold.warning_percent);
+        let critical = form.integer(critical_name, 1..=100u8);
+        let critical = form.not_null(critical_name, critical);
+        if let Some(critical) = critical
+            && critical < warning
+        {
+            form.refuse(
+                critical_name,
+                format!("is below {warning_name} ({warning}); it must be at least that"),
+            );
+        }
+        *threshold = Threshold {
+            warning_percent: warning,
+            critical_percent: critical.unwrap_or(threshold.critical_percent).max(warning),
+        };
+    }
+}
+
+/// The log-in name of a request.
+pub(super) fn ssh_user(form: &mut Form) -> Given<String> {
+    let user = form.text("ssh_user", 1..=64);
+    if let Given::Value(name) = &user
+        && name.chars().any(char::is_whitespace)
+    {
+        form.refuse("ssh_user", "must not hold white space");
+        return Given::Absent;
+    }
+    user
+}
+
+/// An IPv4 or IPv6 address, or a host name (RFC 1123, with underscores, which occur).
+pub(super) fn check_host(form: &mut Form, name: &'static str, given: Given<String>) -> Given<String> {
+    let Given::Value(host) = given else { return given };
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(&host);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Given::Value(address.to_string());
+    }
+    // A link-local address may carry its interface: fe80::1%eth0.
+    if let Some((address, zone)) = bare.split_once('%')
+        && address.parse::<std::net::Ipv6Addr>().is_ok()
+        && !zone.is_empty()
+        && zone
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || "._-".contains(character))
+    {
+        return Given::Value(bare.to_owned());
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let trimmed = host.strip_suffix('.').unwrap_or(&host);
+    let looks_like_an_address = trimmed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if trimmed.split('.').all(is_label) && !looks_like_an_address {
+        return Given::Value(host.to_ascii_lowercase());
+    }
+    form.refuse(
+        name,
+        "must be an IPv4 address (192.0.2.10), an IPv6 address (2001:db8::10) or a host name (web-1.example.org)",
+    );
+    Given::Absent
+}
+
+/// The secrets of a request.
+pub(super) fn secrets(form: &mut Form) -> Secrets {
+    Secrets {
+        password: form.secret("ssh_password", 1024),
+        key: form.secret("ssh_key", MOST_KEY_BYTES),
+        passphrase: form.secret("ssh_key_passphrase", 1024),
+    }
+}
+
+/// The public host key of a request.
+pub(super) fn host_key(form: &mut Form, name: &'static str) -> Option<HostKey> {
+    let text = form.text(name, 1..=16_384).value()?;
+    match HostKey::parse(&text) {
+        Ok(key) => Some(key),
+        Err(reason) => {
+            form.refuse(name, reason);
+            None
+        }
+    }
+}
+
+impl Secrets {
+    /// What to log in with, laid over what is stored.
+    pub(super) fn over(&self, stored: &SshCredential) -> SshCredential {
+        let key = self.key.clone();
+        // A passphrase belongs to its key: a new key without one has none.
+        let stored_passphrase = match key {
+            Given::Absent => stored.passphrase.clone(),
+            Given::Null | Given::Value(_) => None,
+        };
+        SshCredential {
+            password: self.password.clone().or_keep(stored.password.clone()),
+            private_key: key.or_keep(stored.private_key.clone()),
+            passphrase: self.passphrase.clone().or_keep(stored_passphrase),
+        }
+    }
+
+    /// The same as a change for the store.
+    pub(super) fn change(&self, host_key: Option<HostKey>) -> CredentialChange {
+        let change = |given: &Given<Secret>| match given.clone() {
+            Given::Absent => Change::Keep,
+            Given::Null => Change::Clear,
+            Given::Value(secret) => Change::Set(secret),
+        };
+        let passphrase = match (&self.key, change(&self.passphrase)) {
+            (Given::Value(_) | Given::Null, Change::Keep) => Change::Clear,
+            (_, change) => change,
+        };
+        CredentialChange {
+            password: change(&self.password),
+            private_key: change(&self.key),
+            passphrase,
+            host_key,
+        }
+    }
+
+    /// Whether the private key must be looked at again.
+    pub(super) fn touches_key(&self) -> bool {
+        !matches!((&self.key, &self.passphrase), (Given::Absent, Given::Absent))
+    }
+}
+
+/// Refuses a private key that cannot be read: now, while the person is here.
+pub(super) async fn check_key(credential: &SshCredential, secrets: &Secrets) -> ApiResult<()> {
+    let Some(key) = credential.private_key.clone() else {
+        return Ok(());
+    };
+    let passphrase = credential.passphrase.clone();
+    // Opening a key with a passphrase is made slow on purpose.
+    let outcome = tokio::task::spawn_blocking(move || {
+        parse_private_key(key.expose(), passphrase.as_ref().map(Secret::expose))
+    })
+    .await
+    .map_err(|error| ApiError::internal(&error))?;
+    let Err(error) = outcome else { return Ok(()) };
+    let field = match (&secrets.key, &secrets.passphrase) {
+        (Given::Absent, _) => "ssh_key_passphrase",
+        _ => "ssh_key",
+    };
+    Err(ApiError::field(field, None, error.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(text: &str) -> Option<String> {
+        let mut form = Form::from_json(serde_json::json!({ "ip": text }).to_string().as_bytes()).unwrap();
+        let given = form.text("ip", 1..=253);
+        check_host(&mut form, "ip", given).value()
+    }
+
+    #[test]
+    fn addresses_and_host_names_are_told_from_nonsense() {
+        for (text, read) in [
+            ("192.0.2.10", "192.0.2.10"),
+            (" 192.0.2.10 ", "192.0.2.10"),
+            ("2001:DB8::1", "2001:db8::1"),
+            ("[::1]", "::1"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("localhost", "localhost"),
+            ("Web-1.Example.ORG", "web-1.example.org"),
+            ("my_host", "my_host"),
+            ("1password.com", "1password.com"),
+            ("host.example.", "host.example."),
+        ] {
+            assert_eq!(host(text).as_deref(), Some(read), "{text}");
+        }
+        for text in [
+            "",
+            "256.1.1.1",
+            "1.2.3",
+            "1.2.3.4.5",
+            "a b",
+            "-a.example",
+            "a..b",
+            "http://a",
+            "a:22",
+            "ü.example",
+            "a;rm",
+            &"a".repeat(64),
+        ] {
+            assert_eq!(host(text), None, "{text}");
+        }
+    }
+}
