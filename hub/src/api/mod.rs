@@ -2,8 +2,7 @@
 //!
 //! Turns requests into calls of the store, live, ingest and collect, and their answers into DTOs.
 //! No decision about a server is made here; no other module knows HTTP. Start reading at
-//! [`routes`]: every route with who may call it. The server is expected to be started with
-//! `into_make_service_with_connect_info::<SocketAddr>()`, which tells where a request comes from.
+//! [`routes`]: every route with who may call it.
 
 pub mod dto;
 pub mod error;
@@ -23,6 +22,7 @@ mod limits;
 mod middleware;
 mod paging;
 mod routes;
+mod serve;
 mod server_form;
 mod session_store;
 mod sheet;
@@ -33,6 +33,7 @@ mod stats;
 mod tests;
 
 pub use handlers::{setup::issue_setup_token, tokens::TOKEN_PREFIX};
+pub use serve::serve;
 pub use state::{ApiParts, ApiSettings, ApiState, CollectHandle};
 
 /// The whole HTTP service.

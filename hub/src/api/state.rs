@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     collect::{CollectConfig, Refresh},
@@ -105,6 +105,8 @@ pub struct Shared {
     pub(super) health: HealthCache,
     pub(super) feed: FeedHandle,
     pub(super) connections: Connections,
+    /// Open WebSockets, so that a shutdown can wait for their farewell.
+    pub(super) sockets: TaskTracker,
     /// Exports under way: each holds a page of rows and, for Excel, a file on disk.
     pub(super) exports: Arc<Semaphore>,
     /// Connection tests under way: each is an SSH handshake outside of regular collection.
@@ -135,6 +137,7 @@ impl ApiState {
             health: HealthCache::default(),
             feed: handle,
             connections: Connections::default(),
+            sockets: TaskTracker::new(),
             exports: Arc::new(Semaphore::new(2)),
             probes: Arc::new(Semaphore::new(16)),
         };

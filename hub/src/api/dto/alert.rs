@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    api::words::{self, Language},
+    alert::message::{self, Language},
     model::{
         Alert, AlertId, Level, ServerId, Timestamp,
         alert::{AlertPhase, Rule},
@@ -57,9 +57,9 @@ impl AlertView {
             server_id: alert.key.server_id,
             server_name: server_name.to_owned(),
             rule: alert.key.rule,
-            code: words::alert_code(alert.key.rule),
+            code: message::code(alert),
             params: alert.params.clone(),
-            message: words::alert_message(alert, server_name, language),
+            message: message::render(alert, server_name, language),
             level: alert.level,
             label: alert.key.label.clone(),
             resolved: alert.phase == AlertPhase::Resolved,

@@ -18,7 +18,7 @@ use crate::{
         handlers::metrics::{must_exist, server_field},
         paging,
         state::ApiState,
-        words::Language,
+        words::language_of,
     },
     ingest::Resolve,
     model::{Alert, AlertId, Level, ServerId},
@@ -77,7 +77,7 @@ pub(crate) async fn list_alerts(
         .await?;
     let next = paging::cut(&mut alerts, limit, |alert| alert.id.0);
     let names = server_names(&state).await?;
-    let language = Language::of(&headers);
+    let language = language_of(&headers);
     let views: Vec<AlertView> = alerts
         .iter()
         .map(|alert| AlertView::new(alert, name_of(&names, alert), language))
@@ -111,7 +111,7 @@ pub(crate) async fn resolve_alert(
     Ok(Json(AlertView::new(
         &alert,
         name_of(&names, &alert),
-        Language::of(&headers),
+        language_of(&headers),
     )))
 }
 

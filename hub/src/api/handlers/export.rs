@@ -11,6 +11,7 @@ use axum::{
 use tokio::sync::mpsc;
 
 use crate::{
+    alert::message,
     api::{
         error::{ApiError, ApiResult},
         form::{Query, given},
@@ -82,7 +83,7 @@ pub(crate) async fn export(
     let server_id = server_field(&mut form);
     let span = paging::span(&mut form, now, None);
     let languages = [("zh", Language::Chinese), ("en", Language::English)];
-    let language = form.choice("lang", &languages).or(Language::of(&headers));
+    let language = form.choice("lang", &languages).or(words::language_of(&headers));
     form.finish()?;
     let kind = given(kind)?;
     must_exist(&state, server_id).await?;
@@ -150,14 +151,14 @@ fn layout(kind: Kind, language: Language) -> (&'static str, Vec<Column>) {
     let columns = |list: &[(&'static str, &'static str, u16)]| {
         list.iter()
             .map(|(english, chinese, width)| Column {
-                heading: language.pick(english, chinese),
+                heading: words::pick(language, english, chinese),
                 width: *width,
             })
             .collect()
     };
     match kind {
         Kind::Metrics => (
-            language.pick("Metrics", "监控数据"),
+            words::pick(language, "Metrics", "监控数据"),
             columns(&[
                 ("Time (UTC)", "时间 (UTC)", 20),
                 ("Server", "服务器", 24),
@@ -169,7 +170,7 @@ fn layout(kind: Kind, language: Language) -> (&'static str, Vec<Column>) {
             ]),
         ),
         Kind::Alerts => (
-            language.pick("Alerts", "告警"),
+            words::pick(language, "Alerts", "告警"),
             columns(&[
                 ("Started (UTC)", "开始时间 (UTC)", 20),
                 ("Server", "服务器", 24),
@@ -181,7 +182,7 @@ fn layout(kind: Kind, language: Language) -> (&'static str, Vec<Column>) {
             ]),
         ),
         Kind::Servers => (
-            language.pick("Servers", "服务器"),
+            words::pick(language, "Servers", "服务器"),
             columns(&[
                 ("Name", "名称", 24),
                 ("Address", "地址", 24),
@@ -292,7 +293,7 @@ impl Source {
                         alert.created_at.into(),
                         name.into(),
                         words::level_name(alert.level, self.language).into(),
-                        words::alert_message(alert, name, self.language).into(),
+                        message::render(alert, name, self.language).into(),
                         words::phase_name(alert.phase, self.language).into(),
                         alert.resolved_at.into(),
                         alert.resolved_by.clone().into(),

@@ -57,9 +57,12 @@ pub(in crate::api) async fn upgrade(
     Ok(upgrade
         .max_message_size(MOST_MESSAGE_BYTES)
         .max_frame_size(MOST_MESSAGE_BYTES)
-        .on_upgrade(move |socket| async move {
-            client::serve(socket, state, caller).await;
-            drop(place);
+        .on_upgrade(move |socket| {
+            let sockets = state.sockets.clone();
+            sockets.track_future(async move {
+                client::serve(socket, state, caller).await;
+                drop(place);
+            })
         }))
 }
 
