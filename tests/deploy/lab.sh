@@ -183,6 +183,9 @@ lab_up() {
   _remove_stale
   _network_up
   engine_start engine "/run/netns/$LAB_NAME-engine"
+  # The client that came with the engine, where there is another one before it in the path.
+  if [ -x /usr/bin/docker ]; then ln -s /usr/bin/docker "$LAB/bin/docker"; fi
+  export PATH="$LAB/bin:$PATH"
   # Where `docker` finds this engine and the compose plugin; a settings file of the user plays no part.
   export DOCKER_HOST="unix://$LAB/engine/sock" DOCKER_CONFIG="$LAB/docker"
   unset DOCKER_CONTEXT COMPOSE_FILE COMPOSE_PROFILES
@@ -210,6 +213,13 @@ lab_down() {
   find /sys/fs/cgroup -depth -type d -path "*/$LAB_NAME*" -exec rmdir {} + 2>/dev/null || true
   rm -rf "$LAB"
   trap - INT TERM HUP
+}
+
+# A copy of the source tree as a clone would be, so that nothing of the developer's own plays a part.
+source_tree() { # source_tree DIRECTORY
+  git ls-files -z --cached --others --exclude-standard |
+    while IFS= read -r -d '' file; do if [ -f "$file" ]; then printf '%s\0' "$file"; fi; done |
+    tar --null --files-from=- --create --file=- | tar -C "$1" --extract --file=-
 }
 
 keep() {

@@ -30,12 +30,9 @@ inside() { # inside hub|nginx COMMAND...
   docker exec "$(container "$service")" "$@"
 }
 
-# A copy of the source tree as a clone would be, so that nothing of the developer's own plays a part.
 fresh_tree() {
   mkdir -p "$tree"
-  git ls-files -z --cached --others --exclude-standard |
-    while IFS= read -r -d '' file; do if [ -f "$file" ]; then printf '%s\0' "$file"; fi; done |
-    tar --null --files-from=- --create --file=- | tar -C "$tree" --extract --file=-
+  source_tree "$tree"
   echo 'NGINX_IMAGE=gander-lab-nginx:local' >"$tree/.env"
   # A short interval: the tests wait for values.
   echo 'GANDER_INTERVAL=5s' >>"$tree/.env"
