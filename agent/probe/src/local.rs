@@ -166,7 +166,11 @@ fn slow(answer: &mut Answer) {
     let blocked = blocked
         .lines()
         .find_map(|line| line.strip_prefix("procs_blocked "));
-    let mut counts = format!("total {processes}\n");
+    let mut counts = String::new();
+    // Where the first is hidden from us (mount option hidepid), most others are.
+    if Path::new("/proc/1").is_dir() {
+        let _ = writeln!(counts, "total {processes}");
+    }
     if let Some(blocked) = blocked {
         let _ = writeln!(counts, "blocked {blocked}");
     }

@@ -116,9 +116,9 @@ fn parse_line(device: Option<&str>, line: &str) -> Option<Line> {
         };
         let share = percent.1;
         if share != "-"
-            && !share
+            && share
                 .strip_suffix('%')
-                .is_some_and(|digits| number(digits).is_some())
+                .is_none_or(|digits| number(digits).is_none())
         {
             return None;
         }

@@ -68,7 +68,7 @@ fn one_that_cannot_be_killed_is_not_tried_again_while_it_hangs() {
     assert!(faults[0].reason.contains("gave up"), "{faults:?}");
     let group = probe.group();
     let hanging = |(pid, _): &(u32, String)| {
-        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\03600\0")
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x003600\x00")
     };
     // It, and the subshells that wait for it.
     eventually("the watchdog is gone", || processes_of_group(group).len() <= 5);

@@ -1,5 +1,11 @@
 //! Tests of the probe against real shells, real files and hostile bytes.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "clippy takes only the functions marked as tests for tests, not their helpers"
+)]
+
 mod corpus;
 mod fixtures;
 mod hang;
