@@ -63,7 +63,9 @@ test-deploy:
 ## bench: the benchmarks (figures depend on the machine; nothing is asserted)
 .PHONY: bench
 bench: packages web
-	@cargo bench --locked --workspace
+	@deploy/install-packages.sh bench
+	@export CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER="$$PWD/tests/as-root.sh"; \
+	  cargo bench --locked --workspace --benches
 
 ## soak: a hub and real sshds for SOAK_MINUTES (10), printing its memory, CPU and file size as it goes
 .PHONY: soak

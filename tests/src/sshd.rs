@@ -213,7 +213,7 @@ impl RealSshd {
         self.write_home_file(
             name,
             ".ssh/authorized_keys",
-            &format!("{options} {}\n", key.public).trim_start().to_owned(),
+            format!("{options} {}\n", key.public).trim_start(),
         );
         self.user_mut(name).credential = key.credential();
         self
@@ -288,6 +288,12 @@ impl RealSshd {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The process that listens.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("a running server").id()
     }
 
     /// What a person would enter to enrol this server under `server`, logging in as `user`.

@@ -348,7 +348,8 @@ impl Decoder {
         if self.start >= self.buffer.len() - self.start {
             self.buffer.drain(..self.start);
             self.start = 0;
-            if self.buffer.is_empty() && self.buffer.capacity() > 64 * 1024 {
+            // Thousands of decoders wait for their next, mostly small, answer.
+            if self.buffer.is_empty() && self.buffer.capacity() > 4 * 1024 {
                 self.buffer = Vec::new();
             }
         }

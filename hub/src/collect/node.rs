@@ -169,6 +169,7 @@ impl Node {
         let mut tick = Instant::now() + spread.mul_f64(rand::random());
         // A look outside the rhythm: the second one, or a retry.
         let mut extra: Option<Instant> = None;
+        let mut looked = false;
         loop {
             let wake_at = extra.map_or(tick, |extra| extra.min(tick));
             let asked = tokio::select! {
@@ -177,11 +178,15 @@ impl Node {
                     if self.signals.refresh.swap(false, Ordering::AcqRel) {
                         true
                     } else {
-                        tick = self.next_tick();
+                        // The focus changed. The first look comes as soon in any case.
+                        if looked {
+                            tick = self.next_tick();
+                        }
                         continue;
                     }
                 }
             };
+            looked = true;
             let on_tick = Instant::now() >= tick;
             if asked || self.may_try(on_tick) {
                 extra = match self.look().await {

@@ -106,7 +106,8 @@ pub(super) fn client_config(pinned: Option<&HostKey>, max_poll_bytes: usize) -> 
         window_size: u32::try_from(max_poll_bytes / 4)
             .unwrap_or(u32::MAX)
             .clamp(32 * 1024, 256 * 1024),
-        maximum_packet_size: 32 * 1024,
+        // russh keeps a buffer of the longest packet it ever read, for every session.
+        maximum_packet_size: 4 * 1024,
         channel_buffer_size: 8,
         // Polls keep a connection alive and notice its death; this does it for long intervals.
         keepalive_interval: Some(Duration::from_secs(45)),

@@ -9,7 +9,7 @@ use gander_probe::{
     Answer, Decoder, Frame, Limits, Sections, WireError, script,
     wire::{self, PROTOCOL},
 };
-use russh::{Channel, ChannelMsg, Disconnect, client::Msg};
+use russh::{Channel, ChannelMsg, client::Msg};
 use tokio::time::timeout;
 
 use super::{
@@ -135,8 +135,7 @@ impl ProbeChannel {
             let _ = channel.eof().await;
             let _ = channel.close().await;
             for session in std::iter::once(session).chain(jumps.into_iter().rev()) {
-                let _ = session.handle.disconnect(Disconnect::ByApplication, "", "").await;
-                let _ = session.handle.await;
+                session.close(CLOSE_LIMIT).await;
             }
         };
         if timeout(CLOSE_LIMIT, goodbye).await.is_err() {

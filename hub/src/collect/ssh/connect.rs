@@ -9,7 +9,7 @@ use std::{
 };
 
 use russh::{
-    AlgorithmKind, ChannelOpenFailure, ChannelStream,
+    AlgorithmKind, ChannelOpenFailure, ChannelStream, Disconnect,
     client::{Handle, Msg, connect_stream},
 };
 use tokio::{
@@ -61,6 +61,8 @@ impl Budget {
 pub(super) struct Session {
     pub(super) handle: Handle<Observer>,
     pub(super) seen: Arc<Seen>,
+    /// The handle was awaited to its end; a second time would be an error.
+    over: bool,
 }
 
 impl Session {
@@ -68,9 +70,21 @@ impl Session {
     /// queues before it reports why.
     pub(super) async fn farewell(&mut self) -> String {
         if self.seen.farewell.get().is_none() && self.handle.is_closed() {
-            let _ = timeout(Duration::from_millis(500), &mut self.handle).await;
+            self.end(Duration::from_millis(500)).await;
         }
         self.seen.farewell.get().cloned().unwrap_or_default()
+    }
+
+    /// Disconnects and waits until the session's task is over.
+    pub(super) async fn close(mut self, limit: Duration) {
+        let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
+        self.end(limit).await;
+    }
+
+    async fn end(&mut self, limit: Duration) {
+        if !self.over {
+            self.over = timeout(limit, &mut self.handle).await.is_ok();
+        }
     }
 }
 
@@ -174,7 +188,11 @@ async fn open_hop(
             (permit, handshake(hop, stream, config, observer, budget).await?)
         }
     };
-    let mut session = Session { handle, seen };
+    let mut session = Session {
+        handle,
+        seen,
+        over: false,
+    };
     budget
         .run(
             hop.about(),
