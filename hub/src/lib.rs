@@ -4,9 +4,12 @@
 
 pub mod alert;
 pub mod api;
+pub mod app;
+pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod ingest;
 pub mod live;
+pub mod log;
 pub mod model;
 pub mod store;

@@ -1,3 +1,5 @@
-//! The `gander-hub` program: picks a subcommand.
+//! The `gander-hub` program: see `gander_hub::cli`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    gander_hub::cli::main()
+}

@@ -16,7 +16,7 @@ use crate::model::{IpRange, Secret};
 
 pub use load::{ConfigErrors, Effective, Loaded, Origin, Sources, load};
 pub use table::sample_file;
-pub use values::format_duration;
+pub use values::{format_duration, parse_duration};
 
 /// The effective configuration of a hub.
 #[derive(Debug, Clone, PartialEq, Eq)]

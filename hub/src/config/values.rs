@@ -90,7 +90,7 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    let interval = duration(text)?;
+    let interval = parse_duration(text)?;
     if (1..=24 * 3600).contains(&interval.as_secs()) {
         Ok(interval)
     } else {
@@ -102,15 +102,18 @@ pub(super) fn retention(text: &str) -> Result<Option<Duration>, String> {
     if text == "forever" {
         return Ok(None);
     }
-    let retention = duration(text)?;
+    let retention = parse_duration(text)?;
     if retention.as_secs() < 3600 {
         return Err("it is too short".into());
     }
     Ok(Some(retention))
 }
 
-/// A time such as `30s`, `5m`, `1h30m`, `30d`.
-fn duration(text: &str) -> Result<Duration, String> {
+/// Reads a time such as `30s`, `5m`, `1h30m`, `30d`.
+///
+/// # Errors
+/// The unit is missing or unknown, or the time is none or more than a hundred years.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("the unit is missing: s, m, h, d or w".into());
     }

@@ -75,3 +75,30 @@ pub struct ApiToken {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
 }
+
+/// Checks a log-in name: 1 to 64 letters (a to z), digits and `. _ - @`.
+///
+/// # Errors
+/// What is wrong with it, to follow the name of the field: "is … ; it must …".
+pub fn check_username(username: &str) -> Result<(), String> {
+    let is_plain = username
+        .chars()
+        .all(|character| character.is_ascii_alphanumeric() || "._-@".contains(character));
+    if is_plain && (1..=64).contains(&username.len()) {
+        return Ok(());
+    }
+    Err(format!(
+        "is \"{username}\"; it must be 1 to 64 letters (a to z), digits and . _ - @"
+    ))
+}
+
+/// Checks a new password: 8 to 200 characters. The error does not repeat it.
+///
+/// # Errors
+/// What is wrong with it, to follow the name of the field.
+pub fn check_password(password: &str) -> Result<(), String> {
+    match password.chars().count() {
+        8..=200 => Ok(()),
+        length => Err(format!("has {length} characters; it must have 8 to 200")),
+    }
+}

@@ -7,6 +7,17 @@ use crate::model::{ServerId, Timestamp};
 type Row = (i64, i64, Option<i64>, Option<i64>, i64);
 
 impl Store {
+    /// The version of the SQLite library linked in.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn sqlite_version(&self) -> Result<String> {
+        let mut connection = self.read().await?;
+        Ok(sqlx::query_scalar("SELECT sqlite_version()")
+            .fetch_one(&mut *connection)
+            .await?)
+    }
+
     /// Sizes and numbers of samples, in all and of each server. Counts nothing row by row.
     ///
     /// # Errors

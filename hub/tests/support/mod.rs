@@ -20,13 +20,13 @@ use gander_probe::snapshot::{Cpu, Filesystem, Snapshot};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub mod small_disk;
+pub(crate) mod small_disk;
 
 /// How long a condition may take to come true before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Waits until a condition holds.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let give_up = tokio::time::Instant::now() + PATIENCE;
     while !holds().await {
         assert!(tokio::time::Instant::now() < give_up, "never came true: {what}");
@@ -35,11 +35,11 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// A running pipeline.
-pub struct Pipeline {
-    pub store: Store,
-    pub live: Live,
-    pub handle: IngestHandle,
-    pub readings: mpsc::Sender<Reading>,
+pub(crate) struct Pipeline {
+    pub(crate) store: Store,
+    pub(crate) live: Live,
+    pub(crate) handle: IngestHandle,
+    pub(crate) readings: mpsc::Sender<Reading>,
     running: JoinHandle<anyhow::Result<()>>,
     shutdown: CancellationToken,
     directory: PathBuf,
@@ -49,7 +49,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Starts in a new directory.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let mut pipeline = Self::start_in(temporary.path(), 4096).await;
         pipeline.temporary = Some(temporary);
@@ -57,7 +57,7 @@ impl Pipeline {
     }
 
     /// Starts with what is in a directory, and a channel of this capacity.
-    pub async fn start_in(directory: &Path, capacity: usize) -> Self {
+    pub(crate) async fn start_in(directory: &Path, capacity: usize) -> Self {
         let key = MasterKey::load_or_create(&directory.join("master.key")).unwrap();
         let store = Store::open(&directory.join("gander.db"), key).await.unwrap();
         let config = IngestConfig {
@@ -82,7 +82,7 @@ impl Pipeline {
     }
 
     /// Enrols a server.
-    pub async fn enrol(&self, name: &str) -> ServerId {
+    pub(crate) async fn enrol(&self, name: &str) -> ServerId {
         let spec = ServerSpec {
             name: name.into(),
             ip: "192.0.2.1".into(),
@@ -110,12 +110,12 @@ impl Pipeline {
     }
 
     /// Hands a reading to ingest.
-    pub async fn send(&self, reading: Reading) {
+    pub(crate) async fn send(&self, reading: Reading) {
         self.readings.send(reading).await.unwrap();
     }
 
     /// Waits until this many readings were committed since the start.
-    pub async fn committed(&self, readings: u64) {
+    pub(crate) async fn committed(&self, readings: u64) {
         eventually("the readings are committed", async || {
             self.handle.progress().committed_readings == readings
         })
@@ -123,17 +123,17 @@ impl Pipeline {
     }
 
     /// Stops as the hub does: asks for it, and lets go of the channel.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.end().await.unwrap();
     }
 
     /// Stops, and returns what it complained of.
-    pub async fn stop_with_error(self) -> String {
+    pub(crate) async fn stop_with_error(self) -> String {
         self.end().await.unwrap_err().to_string()
     }
 
     /// Stops and starts again.
-    pub async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(mut self) -> Self {
         let directory = self.directory.clone();
         let capacity = self.capacity;
         let temporary = self.temporary.take();
@@ -154,12 +154,12 @@ impl Pipeline {
 }
 
 /// A moment, this many seconds ago.
-pub fn seconds_ago(seconds: i64) -> Timestamp {
+pub(crate) fn seconds_ago(seconds: i64) -> Timestamp {
     Timestamp::now().plus_millis(-seconds * 1000)
 }
 
 /// CPU use and use of the root filesystem in tenths of a percent.
-pub fn values(cpu: u16, disk: u16) -> Snapshot {
+pub(crate) fn values(cpu: u16, disk: u16) -> Snapshot {
     Snapshot {
         cpu: Some(Cpu {
             usage_permille: cpu,
@@ -179,7 +179,7 @@ pub fn values(cpu: u16, disk: u16) -> Snapshot {
 }
 
 /// A reading that succeeded.
-pub fn reading(server_id: ServerId, taken_at: Timestamp, snapshot: Snapshot) -> Reading {
+pub(crate) fn reading(server_id: ServerId, taken_at: Timestamp, snapshot: Snapshot) -> Reading {
     Reading {
         server_id,
         origin: Origin::Ssh,
@@ -190,7 +190,7 @@ pub fn reading(server_id: ServerId, taken_at: Timestamp, snapshot: Snapshot) -> 
 }
 
 /// A reading that failed.
-pub fn failure(server_id: ServerId, taken_at: Timestamp, code: CollectErrorCode) -> Reading {
+pub(crate) fn failure(server_id: ServerId, taken_at: Timestamp, code: CollectErrorCode) -> Reading {
     Reading {
         outcome: Err(CollectError {
             code,
@@ -202,7 +202,7 @@ pub fn failure(server_id: ServerId, taken_at: Timestamp, code: CollectErrorCode)
 }
 
 /// Some host key.
-pub fn host_key(name: &str) -> HostKey {
+pub(crate) fn host_key(name: &str) -> HostKey {
     HostKey {
         algorithm: "ssh-ed25519".into(),
         fingerprint: format!("SHA256:{name}"),

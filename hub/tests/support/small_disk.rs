@@ -12,7 +12,7 @@ const DISK: &str = "GANDER_TEST_SMALL_DISK";
 const MOUNT_AND_RUN: &str = r#"mount -t tmpfs -o size=4m gander-test "$1" && shift && exec "$@""#;
 
 /// Runs an ignored test of this program inside.
-pub fn run(test: &str) {
+pub(crate) fn run(test: &str) {
     if std::env::var_os("GANDER_TEST_NO_NAMESPACES").is_some() {
         return;
     }
@@ -40,12 +40,12 @@ pub fn run(test: &str) {
 }
 
 /// The small disk, inside.
-pub fn path() -> Option<PathBuf> {
+pub(crate) fn path() -> Option<PathBuf> {
     std::env::var_os(DISK).map(PathBuf::from)
 }
 
 /// Fills the disk to the last byte. Returns the file to remove to make room again.
-pub fn fill(disk: &Path) -> PathBuf {
+pub(crate) fn fill(disk: &Path) -> PathBuf {
     let path = disk.join("ballast");
     let mut file = std::fs::File::create(&path).unwrap();
     let block = [0_u8; 4096];

@@ -1,0 +1,148 @@
+//! The hub as a whole: makes every part, hands each just what it needs, and runs them until it
+//! is told to stop. The only place that spawns long-lived tasks; each has a name, and one that
+//! ends early ends the hub, for a hub that only half works helps nobody.
+
+mod first_start;
+mod housekeeping;
+mod listen;
+mod systemd;
+mod targets;
+mod tasks;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{self, ApiParts, ApiSettings, ApiState, CollectHandle},
+    collect::{CollectConfig, Collector},
+    config::{Config, format_duration},
+    ingest::{Ingest, IngestConfig},
+    model::{Event, EventKind, Timestamp},
+    store::{MasterKey, Store},
+};
+use targets::TargetsTask;
+use tasks::Tasks;
+
+/// Readings between collectors and ingest. Full, it makes collectors wait.
+const READING_BACKLOG: usize = 4_096;
+/// Wishes for a look at once. Full, it means that one is about to happen anyway.
+const REFRESH_BACKLOG: usize = 64;
+/// What a stop may take in all.
+const STOP_TIME: Duration = Duration::from_secs(5);
+/// The share of it that ingest has to commit what was received.
+const DRAIN_TIME: Duration = Duration::from_secs(4);
+
+/// Runs the hub until SIGTERM or SIGINT.
+///
+/// # Errors
+/// It cannot start (the message says what to change), or a part of it ended by itself.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "gander-hub starts");
+    // Before anything else: whoever starts a second hub by mistake must not touch the database.
+    let listener = listen::bind(config.http_listen).await?;
+    let address = listener.local_addr().context("the listening address")?;
+
+    let key = MasterKey::load_or_create(&config.master_key_path())?;
+    let store = Store::open(&config.database_path, key).await?;
+    let stopped = serve(&config, store.clone(), listener, address).await;
+    store.close().await;
+    match &stopped {
+        Ok(()) => tracing::info!("gander-hub has stopped"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "gander-hub has stopped"),
+    }
+    stopped
+}
+
+async fn serve(
+    config: &Config,
+    store: Store,
+    listener: tokio::net::TcpListener,
+    address: std::net::SocketAddr,
+) -> anyhow::Result<()> {
+    let stats = store.storage_stats().await?;
+    tracing::info!(
+        path = %config.database_path.display(),
+        sqlite = store.sqlite_version().await?,
+        size_bytes = stats.database_bytes,
+        samples = stats.samples,
+        "database ready"
+    );
+    if config.local_server {
+        first_start::enrol_this_machine(&store).await?;
+    }
+    first_start::make_admin(&store, config).await?;
+    let started = Event {
+        at: Timestamp::now(),
+        kind: EventKind::HubStarted,
+        server_id: None,
+        actor: None,
+        details: serde_json::json!({"version": env!("CARGO_PKG_VERSION")}),
+    };
+    store.record_event(&started).await?;
+
+    let ingest_config = IngestConfig {
+        default_interval: config.interval,
+        drain: DRAIN_TIME,
+        ..IngestConfig::default()
+    };
+    let (ingest, ingest_handle, live) = Ingest::load(store.clone(), ingest_config).await?;
+    let (targets_task, targets) = TargetsTask::load(store.clone(), ingest_handle.clone()).await?;
+    let (reading_sender, readings) = mpsc::channel(READING_BACKLOG);
+    let (refresh_sender, refresh) = mpsc::channel(REFRESH_BACKLOG);
+    let collect_config = CollectConfig {
+        default_interval: config.interval,
+        ..CollectConfig::default()
+    };
+    let servers = targets.borrow().len();
+    let collector = Collector::new(
+        collect_config.clone(),
+        targets,
+        live.focus(),
+        refresh,
+        reading_sender,
+    );
+    let shutdown = CancellationToken::new();
+    let (api_state, feed) = ApiState::new(ApiParts {
+        store: store.clone(),
+        live,
+        ingest: ingest_handle.clone(),
+        collect: CollectHandle {
+            config: Arc::new(collect_config),
+            refresh: refresh_sender,
+        },
+        settings: ApiSettings {
+            public_url: config.public_url.clone(),
+            cors_origins: config.cors_origins.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+        },
+        shutdown: shutdown.clone(),
+    });
+
+    let mut tasks = Tasks::new(shutdown.clone());
+    tasks.spawn("ingest", ingest.run(readings, shutdown.clone()));
+    tasks.spawn("collector", collector.run(shutdown.clone()));
+    tasks.spawn("targets", targets_task.run(shutdown.clone()));
+    tasks.spawn("feed", feed.run(shutdown.clone()));
+    tasks.spawn("http", api::serve(listener, api_state, shutdown.clone()));
+    let housekeeping = housekeeping::Housekeeping::new(store.clone(), config.retention);
+    tasks.spawn("housekeeping", housekeeping.run(shutdown.clone()));
+    if let Some(watchdog) = systemd::Watchdog::wanted(ingest_handle.watch_progress()) {
+        tasks.spawn("watchdog", watchdog.run(shutdown.clone()));
+    }
+    tracing::info!(
+        servers,
+        interval = format_duration(config.interval),
+        "collectors run"
+    );
+    tracing::info!("listening on http://{address}");
+    first_start::print_setup_link(&store, config, address.port()).await?;
+    systemd::ready(address);
+
+    tasks.run_until_told(STOP_TIME).await
+}
+
+/// A watch of targets: what collection reads.
+type TargetsReceiver = watch::Receiver<crate::collect::Targets>;

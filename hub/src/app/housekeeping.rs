@@ -1,0 +1,67 @@
+//! Throwing away what is too old: samples, events, resolved alerts, sessions.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    model::Timestamp,
+    store::{Store, StoreError},
+};
+
+/// Not at once: a start has better things to do.
+const FIRST: Duration = Duration::from_secs(60);
+/// Small steps keep each one short.
+const EVERY: Duration = Duration::from_secs(600);
+/// Events and resolved alerts are few and worth more: they stay at least this long.
+const HISTORY_AT_LEAST: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Throws away what is too old, again and again.
+pub(super) struct Housekeeping {
+    store: Store,
+    retention: Option<Duration>,
+}
+
+impl Housekeeping {
+    /// `retention`: how long samples are kept; `None`: for ever, and events and alerts with them.
+    pub(super) fn new(store: Store, retention: Option<Duration>) -> Self {
+        Self { store, retention }
+    }
+
+    /// Runs until `shutdown`. What fails is tried again the next time.
+    pub(super) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut rounds = tokio::time::interval_at(Instant::now() + FIRST, EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                _ = rounds.tick() => {}
+            }
+            // A purge goes in batches; a stop may come between them.
+            let round = self.tidy(Timestamp::now());
+            let Some(tidied) = shutdown.run_until_cancelled(round).await else {
+                return Ok(());
+            };
+            if let Err(error) = tidied {
+                tracing::warn!(%error, "old data could not be removed; the next try is in 10 minutes");
+            }
+        }
+    }
+
+    async fn tidy(&self, now: Timestamp) -> Result<(), StoreError> {
+        let ago = |age: Duration| now.plus_millis(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        if let Some(retention) = self.retention {
+            let samples = self.store.purge(ago(retention)).await?;
+            let history = self
+                .store
+                .purge_history(ago(retention.max(HISTORY_AT_LEAST)))
+                .await?;
+            if samples + history > 0 {
+                tracing::info!(samples, history, "old data removed");
+            }
+        }
+        self.store.purge_expired(now).await?;
+        Ok(())
+    }
+}
