@@ -230,19 +230,23 @@ impl Store {
 
     /// Begins a write: waits for its turn, then holds the database's write lock.
     pub(super) async fn write(&self) -> Result<Write> {
-        let mut writer = Arc::clone(&self.inner.writer).lock_owned().await;
-        let (_, connection) = writer.parts()?;
-        if let Err(error) = sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await {
-            // Left open by a write that was dropped outside the runtime, or cut off just here.
-            writer.roll_back().await;
-            writer.cache.forget_all();
-            let (_, connection) = writer.parts()?;
-            if let Err(again) = sqlx::query("BEGIN IMMEDIATE").execute(connection).await {
-                tracing::debug!(%error, "a write could not begin");
-                return Err(again.into());
-            }
-        }
+        let writer = Arc::clone(&self.inner.writer).lock_owned().await;
+        // From here on a drop rolls back, be it in the middle of BEGIN.
         let mut write = Write { writer: Some(writer) };
+        let begun = sqlx::query("BEGIN IMMEDIATE").execute(write.connection()?).await;
+        if let Err(error) = begun.map_err(StoreError::from) {
+            if matches!(error, StoreError::Busy) {
+                return Err(error);
+            }
+            // A transaction is open that was dropped where nothing could roll it back.
+            if let Some(writer) = &mut write.writer {
+                writer.roll_back().await;
+                writer.cache.forget_all();
+            }
+            sqlx::query("BEGIN IMMEDIATE")
+                .execute(write.connection()?)
+                .await?;
+        }
         let (cache, connection) = write.parts()?;
         // Changes when another process wrote: what is remembered may be gone.
         let version: i64 = sqlx::query_scalar("PRAGMA data_version")
