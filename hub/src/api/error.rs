@@ -238,10 +238,10 @@ impl From<StoreError> for ApiError {
             } => Self::field("jump_server_id", Some(jump_server_id.into()), reason),
             StoreError::LastAdmin { .. } => Self::conflict("last_admin", message),
             // What the operator can mend is said to them; the log has it too.
-            StoreError::Full { .. } | StoreError::ReadOnly { .. } | StoreError::Busy { .. } => {
+            StoreError::Full | StoreError::ReadOnly { .. } | StoreError::Busy => {
                 tracing::error!(error = %error, "the store refused a request");
                 let code = match error {
-                    StoreError::Full { .. } => "disk_full",
+                    StoreError::Full => "disk_full",
                     StoreError::ReadOnly { .. } => "database_read_only",
                     _ => "database_busy",
                 };

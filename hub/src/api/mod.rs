@@ -37,7 +37,6 @@ pub use serve::serve;
 pub use state::{ApiParts, ApiSettings, ApiState, CollectHandle};
 
 /// The whole HTTP service.
-#[must_use]
 pub fn router(state: ApiState) -> axum::Router {
     let (routes, _, _) = routes::table().split();
     let routes = routes

@@ -140,27 +140,27 @@ fn set_required<T>(form: &mut Form, name: &'static str, given: Given<T>, is_requ
 }
 
 fn transport(form: &mut Form, spec: &mut ServerSpec) {
-    let choices = [
+    const CHOICES: [(&str, Transport); 4] = [
         ("auto", Transport::Auto),
         ("ssh", Transport::Ssh),
         ("agent", Transport::Agent),
         ("local", Transport::Local),
     ];
-    let is_local = spec.transport == Transport::Local;
-    let given = form.choice("transport", &choices);
-    let Some(chosen) = form.not_null("transport", given) else {
+    if spec.transport != Transport::Local {
+        // Only the hub itself makes a local server.
+        let given = form.choice("transport", &CHOICES[..3]);
+        set_required(form, "transport", given, false, &mut spec.transport);
         return;
-    };
-    match (is_local, chosen) {
-        (true, Transport::Local) => {}
-        (true, _) => form.refuse(
+    }
+    let given = form.choice("transport", &CHOICES);
+    if form
+        .not_null("transport", given)
+        .is_some_and(|chosen| chosen != Transport::Local)
+    {
+        form.refuse(
             "transport",
             "must stay local: this is the hub's own machine; enrol it a second time to read it over SSH",
-        ),
-        (false, Transport::Local) => {
-            form.refuse("transport", "is \"local\"; it must be one of: auto, ssh, agent");
-        }
-        (false, chosen) => spec.transport = chosen,
+        );
     }
 }
 
