@@ -79,7 +79,7 @@ fn main() {
 
 fn print(ours: &Ours, rival: &Rival) {
     let row = |what: &str, ours: String, rival: String, ratio: f64| {
-        println!("| {what} | {ours} | {rival} | {ratio:.0}× |")
+        println!("| {what} | {ours} | {rival} | {ratio:.0}× |");
     };
     println!("\n| one poll | gander | asyncssh, connect + 5 commands | ratio |");
     println!("|---|---:|---:|---:|");

@@ -10,10 +10,13 @@
 //! everything is removed when the value is dropped. A user called `deploy` gets a log-in name
 //! of its own ([`RealSshd::login_name`]), so that tests may run side by side.
 
+mod accounts;
+mod keys;
+mod processes;
+
 use std::{
     collections::HashMap,
     fs,
-    io::{Seek, SeekFrom, Write},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -27,6 +30,12 @@ use gander_hub::{
     model::{HostKey, Secret, server::SshCredential},
 };
 use tempfile::TempDir;
+
+pub use keys::KeyPair;
+pub use processes::children_of;
+
+use accounts::{accounts, locked, require_root, set_password};
+use processes::{kill, processes_of};
 
 use crate::eventually::PATIENCE;
 
@@ -48,62 +57,6 @@ struct User {
     login: String,
     home: PathBuf,
     credential: SshCredential,
-}
-
-/// A key pair made by `ssh-keygen`.
-#[derive(Debug, Clone)]
-pub struct KeyPair {
-    /// The text of the private key's file.
-    pub private: String,
-    /// The line for `authorized_keys`.
-    pub public: String,
-    /// What opens the private key; empty for none.
-    pub passphrase: String,
-}
-
-impl KeyPair {
-    /// A key in OpenSSH's format. `kind` is as for `ssh-keygen -t`.
-    #[must_use]
-    pub fn generate(kind: &str) -> Self {
-        Self::generate_as(kind, "RFC4716", "")
-    }
-
-    /// The same, locked with a passphrase.
-    #[must_use]
-    pub fn generate_locked(kind: &str, passphrase: &str) -> Self {
-        Self::generate_as(kind, "RFC4716", passphrase)
-    }
-
-    /// A key in a format as for `ssh-keygen -m`: `RFC4716` (OpenSSH's own), `PEM`, `PKCS8`.
-    #[must_use]
-    pub fn generate_as(kind: &str, format: &str, passphrase: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let file = dir.path().join("key");
-        run(
-            "openssh-client",
-            Command::new("ssh-keygen")
-                .args(["-q", "-t", kind, "-m", format, "-N", passphrase, "-C", "", "-f"])
-                .arg(&file),
-        );
-        Self {
-            private: fs::read_to_string(&file).unwrap(),
-            public: fs::read_to_string(file.with_extension("pub"))
-                .unwrap()
-                .trim_end()
-                .to_owned(),
-            passphrase: passphrase.to_owned(),
-        }
-    }
-
-    /// The credential a person would enter.
-    #[must_use]
-    pub fn credential(&self) -> SshCredential {
-        SshCredential {
-            password: None,
-            private_key: Some(Secret::new(self.private.clone())),
-            passphrase: (!self.passphrase.is_empty()).then(|| Secret::new(self.passphrase.clone())),
-        }
-    }
 }
 
 impl RealSshd {
@@ -462,79 +415,6 @@ impl Drop for RealSshd {
     }
 }
 
-/// Every process of a user, by the owner of `/proc/PID`.
-fn processes_of(login: &str) -> Vec<u32> {
-    let Some(uid) = uid_of(login) else {
-        return Vec::new();
-    };
-    all_processes()
-        .filter(|(_, status)| real_uid(status) == Some(uid))
-        .map(|(pid, _)| pid)
-        .collect()
-}
-
-/// The children of a process and theirs.
-#[must_use]
-pub fn children_of(parent: u32) -> Vec<u32> {
-    let all: Vec<(u32, u32)> = all_processes()
-        .filter_map(|(pid, status)| Some((pid, field(&status, "PPid:")?)))
-        .collect();
-    let mut found = vec![parent];
-    let mut next = 0;
-    while next < found.len() {
-        let parent = found[next];
-        found.extend(all.iter().filter(|(_, its)| *its == parent).map(|(pid, _)| *pid));
-        next += 1;
-    }
-    found.remove(0);
-    found
-}
-
-fn all_processes() -> impl Iterator<Item = (u32, String)> {
-    fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
-        Some((pid, fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
-    })
-}
-
-fn field(status: &str, name: &str) -> Option<u32> {
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix(name))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()
-}
-
-fn real_uid(status: &str) -> Option<u32> {
-    // A zombie is no process any more; only its parent has not noticed yet.
-    let zombie = status
-        .lines()
-        .any(|line| line.starts_with("State:") && line.contains('Z'));
-    if zombie { None } else { field(status, "Uid:") }
-}
-
-fn uid_of(login: &str) -> Option<u32> {
-    let passwd = fs::read_to_string("/etc/passwd").ok()?;
-    passwd.lines().find_map(|line| {
-        line.strip_prefix(login)?
-            .strip_prefix(":x:")?
-            .split(':')
-            .next()?
-            .parse()
-            .ok()
-    })
-}
-
-fn kill(pid: u32, signal: &str) {
-    let _ = Command::new("kill")
-        .arg(format!("-{signal}"))
-        .arg(pid.to_string())
-        .stderr(Stdio::null())
-        .status();
-}
-
 /// [`crate::eventually()`] for code that may run outside a runtime.
 fn eventually_now<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
@@ -556,50 +436,6 @@ fn free_port() -> u16 {
         .local_addr()
         .unwrap()
         .port()
-}
-
-fn require_root() {
-    let root = fs::read_to_string("/proc/self/status").is_ok_and(|status| field(&status, "Uid:") == Some(0));
-    assert!(
-        root,
-        "these tests make throwaway accounts for a real sshd: run them as root"
-    );
-}
-
-fn set_password(login: &str, password: &str) {
-    // Few rounds: the hash guards a user of a few seconds.
-    let input = tempfile::tempfile().unwrap();
-    (&input)
-        .write_all(format!("{login}:{password}\n").as_bytes())
-        .unwrap();
-    (&input).seek(SeekFrom::Start(0)).unwrap();
-    accounts(
-        Command::new("chpasswd")
-            .args(["-c", "SHA256", "-s", "1000"])
-            .stdin(input),
-    );
-}
-
-/// Runs a program that changes `/etc/passwd`: one at a time over all tests.
-fn accounts(command: &mut Command) {
-    let outcome = locked(command);
-    assert!(
-        outcome.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&outcome.stderr)
-    );
-}
-
-fn locked(command: &mut Command) -> std::process::Output {
-    let lock = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open("/run/gander-e2e-accounts.lock")
-        .unwrap();
-    lock.lock().unwrap();
-    command
-        .output()
-        .unwrap_or_else(|error| missing(&format!("{command:?}"), "passwd", &error))
 }
 
 fn run(package: &str, command: &mut Command) {
