@@ -2,14 +2,14 @@ import { fileURLToPath } from 'node:url';
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 
+const testing = process.env.VITEST !== undefined;
 const hub = process.env.GANDER_HUB ?? 'http://127.0.0.1:8000';
 
 export default defineConfig({
   plugins: [svelte()],
   resolve: {
     alias: { $lib: fileURLToPath(new URL('./src/lib', import.meta.url)) },
-    // Under vitest, runes in .svelte.ts modules need Svelte's client build.
-    ...(process.env.VITEST ? { conditions: ['browser'] } : {}),
+    ...(testing ? { conditions: ['browser'] } : {}),
   },
   build: {
     target: 'es2022',
@@ -27,6 +27,7 @@ export default defineConfig({
   },
   test: {
     include: ['src/**/*.test.ts'],
-    environment: 'node',
+    environment: './scripts/vitest-environment.js',
+    server: { deps: { inline: [/^svelte/, /node_modules\/svelte\//] } },
   },
 });

@@ -654,20 +654,26 @@ export interface components {
          * @description Row id of an alert.
          */
         AlertId: number;
-        /** @description An API token, without the token itself. */
+        /** @description A token for programs, as it may be shown: without its secret, of which the hub keeps only a hash. */
         ApiToken: {
-            /** @description When it was made. */
-            created_at: components["schemas"]["Timestamp"];
-            expires_at: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it stops working; `None`: never.
+             */
+            expires_at: string | null;
             /**
              * Format: int64
              * @description Row id.
              */
             id: number;
-            last_used_at: components["schemas"]["Timestamp"] | null;
-            /** @description What it is for. */
+            /** @description Unique. */
             name: string;
-            /** @description What it may do. */
+            /** @description What its bearer may do. */
             role: components["schemas"]["Role"];
         };
         /** @description One check of the hub's health. */
@@ -695,7 +701,7 @@ export interface components {
          * @description The kinds of failure.
          * @enum {string}
          */
-        CollectErrorCode: "unknown_host" | "connection_refused" | "no_route" | "timeout" | "protocol" | "password_refused" | "key_refused" | "key_unreadable" | "no_credential" | "host_key_changed" | "jump_host" | "disconnected" | "probe_failed" | "too_much_output" | "not_linux" | "local";
+        CollectErrorCode: "unknown_host" | "connection_refused" | "no_route" | "timeout" | "protocol" | "password_refused" | "key_refused" | "key_unreadable" | "no_credential" | "login_method" | "host_key_changed" | "jump_host" | "disconnected" | "probe_failed" | "too_much_output" | "not_linux" | "local";
         /** @description How many rows a deletion would remove. */
         CountAnswer: {
             /**
@@ -1575,6 +1581,11 @@ export interface components {
         };
         /** @description What the database holds of one server. */
         ServerStorage: {
+            /**
+             * Format: int64
+             * @description Values that were not kept since the hub started: a label or the number of series was over its limit.
+             */
+            dropped_values: number;
             newest: components["schemas"]["Timestamp"] | null;
             oldest: components["schemas"]["Timestamp"] | null;
             /**
@@ -1582,6 +1593,11 @@ export interface components {
              * @description Stored samples.
              */
             samples: number;
+            /**
+             * Format: int64
+             * @description Series it has.
+             */
+            series: number;
             /** @description Which server. */
             server_id: components["schemas"]["ServerId"];
             /** @description Its name. */

@@ -470,6 +470,7 @@ export const en = {
     show: 'Show',
     export: 'Export',
     titleCount: (count: number) => `(${count})`,
+    types: { cpu: 'CPU', memory: 'Memory', disk: 'Disk', unreachable: 'Unreachable' },
     messages: {
       cpu: (server: string, value: string, threshold: string) =>
         `${server}: CPU use is ${value}, at or over the threshold of ${threshold}`,
@@ -555,6 +556,12 @@ export const en = {
       user_changed: 'User changed',
       token_changed: 'API token changed',
     },
+    parts: {
+      offlineFor: (span: string) => `was offline for ${span}`,
+      bootedBefore: (span: string) => `booted ${span} before`,
+      samples: (count: string) => `${count} samples`,
+      before: (date: string) => `from before ${date}`,
+    },
     by: 'By',
     what: 'What',
     details: 'Details',
@@ -597,7 +604,6 @@ export const en = {
     deleteTokenText: 'Programs that use it are refused from now on.',
     tokenDeleted: (name: string) => `Token ${name} was deleted.`,
     noTokens: 'No tokens yet.',
-    lastUsed: 'Last used',
     expires: 'Expires',
     expired: 'expired',
     version: 'Version',

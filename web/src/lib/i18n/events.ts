@@ -1,7 +1,8 @@
-// The details of an event in words: what the hub put into them, errors in the reader's language.
+// The details of an event in words, in the reader's language where the hub's values are known.
 
 import type { CollectError, Event } from '$lib/api/types';
 import { collectMessage } from './errors';
+import { i18n } from './index.svelte';
 
 /** The details on one line; empty when there are none. */
 export function eventDetails(event: Pick<Event, 'details'>): string {
@@ -12,12 +13,40 @@ export function eventDetails(event: Pick<Event, 'details'>): string {
     return collectMessage({ params: {}, ...values } as unknown as CollectError);
   }
   return Object.entries(values)
-    .map(([name, value]) => [name, written(value)] as const)
-    .filter(([, value]) => value !== '')
-    .map(([name, value]) =>
-      name === 'name' || name === 'fingerprint' ? value : `${name.replaceAll('_', ' ')}: ${value}`,
-    )
+    .map(([name, value]) => piece(name, value))
+    .filter(Boolean)
     .join(' · ');
+}
+
+function piece(name: string, value: unknown): string {
+  const { t, format } = i18n;
+  const words = t.events.parts;
+  if (value === null || value === undefined || value === '') return '';
+  switch (name) {
+    case 'name':
+    case 'fingerprint':
+    case 'label':
+    case 'address':
+    case 'version':
+      return written(value);
+    case 'alert_id':
+    case 'algorithm':
+      return '';
+    case 'offline_ms':
+      return typeof value === 'number' ? words.offlineFor(format.duration(value / 1000)) : '';
+    case 'uptime_seconds':
+      return typeof value === 'number' ? words.bootedBefore(format.duration(value)) : '';
+    case 'samples':
+      return typeof value === 'number' ? words.samples(format.number(value)) : '';
+    case 'before':
+      return typeof value === 'string' ? words.before(format.dateTime(value)) : '';
+    case 'level':
+      return t.level[value as 'warning'] ?? written(value);
+    case 'type':
+      return t.alerts.types[value as 'cpu'] ?? written(value);
+    default:
+      return `${name.replaceAll('_', ' ')}: ${written(value)}`;
+  }
 }
 
 function written(value: unknown): string {

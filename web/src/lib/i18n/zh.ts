@@ -461,6 +461,7 @@ export const zh: Dict = {
     show: '查看',
     export: '导出',
     titleCount: (count) => `(${count}）`,
+    types: { cpu: 'CPU', memory: '内存', disk: '磁盘', unreachable: '无法采集' },
     messages: {
       cpu: (server, value, threshold) => `${server}：CPU 使用率 ${value}，达到阈值 ${threshold}`,
       memory: (server, value, threshold) => `${server}：内存使用率 ${value}，达到阈值 ${threshold}`,
@@ -544,6 +545,12 @@ export const zh: Dict = {
       user_changed: '用户变更',
       token_changed: 'API 令牌变更',
     },
+    parts: {
+      offlineFor: (span) => `离线 ${span}`,
+      bootedBefore: (span) => `${span}前启动`,
+      samples: (count) => `${count} 个样本`,
+      before: (date) => `${date}之前`,
+    },
     by: '操作者',
     what: '事件',
     details: '详情',
@@ -586,7 +593,6 @@ export const zh: Dict = {
     deleteTokenText: '使用它的程序从此会被拒绝。',
     tokenDeleted: (name) => `令牌 ${name} 已删除。`,
     noTokens: '还没有令牌。',
-    lastUsed: '最近使用',
     expires: '到期',
     expired: '已过期',
     version: '版本',
