@@ -49,8 +49,11 @@ rust_tests() {
 }
 
 # The same, as root: accounts for real sshds, mounts and namespaces. Compiled as the person who asked.
+#   root_tests THREADS ARGUMENTS...
 root_tests() {
   local runner
+  export NEXTEST_TEST_THREADS=$1 RUST_TEST_THREADS=$1
+  shift
   runner=CARGO_TARGET_$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER
   if [ "$(id -u)" -ne 0 ]; then export "$runner=$PWD/tests/as-root.sh"; fi
   rust_tests "$@"
@@ -111,7 +114,8 @@ stage_unit() { need build test; rust_tests --workspace --exclude gander-e2e; }
 stage_e2e() {
   need build test
   cargo build --locked --quiet -p gander-hub
-  root_tests -p gander-e2e --lib --test flows --test faults --test refusals --test collect --test proxy
+  # They mostly wait for a hub or an sshd: four at once suit two cores.
+  root_tests 4 -p gander-e2e --lib --test flows --test faults --test refusals --test collect --test proxy
 }
 
 stage_browser() {
@@ -119,7 +123,7 @@ stage_browser() {
   npm_packages tests/browser
   make web
   cargo build --locked --quiet -p gander-hub
-  root_tests -p gander-e2e --test browser
+  root_tests 1 -p gander-e2e --test browser
 }
 
 stage_units() {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// How long a condition may take. Generous: on a busy machine everything is slow, and a test that
 /// passes never waits that long. (Some alerts hold for a minute before they fire or resolve.)
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The end of one's patience, and the pauses until then.
 #[derive(Debug, Clone, Copy)]

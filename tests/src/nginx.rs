@@ -150,8 +150,8 @@ fn lay_out(place: &Path, upstream: &str, http: u16, https: u16) {
     let own = format!("{here}/gander");
 
     let main = read("nginx.conf");
-    let main = swap(&main, "/etc/nginx/gander", &own);
     let main = swap(&main, "/tmp/", &format!("{here}/tmp/"));
+    let main = swap(&main, "/etc/nginx/gander", &own);
     let main = swap(&main, "listen 8080 ", &format!("listen 127.0.0.1:{http} "));
     let main = swap(&main, "resolver 127.0.0.11 valid=5s ipv6=off;", "");
     let locations = swap(&read("nginx-locations.conf"), "http://hub:8000", upstream);
