@@ -10,7 +10,7 @@ const byteUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'] as const;
 
 const spanUnits = {
   en: { day: 'd', hour: 'h', minute: 'min', second: 's', gap: ' ' },
-  zh: { day: '天', hour: '小时', minute: '分', second: '秒', gap: '' },
+  zh: { day: '天', hour: '小时', minute: '分钟', second: '秒', gap: '' },
 } as const;
 
 type Value = number | null | undefined;

@@ -70,6 +70,7 @@ export const errorsEn: Errors = {
     busy: 'The hub is busy. Try again in a moment.',
     method_not_allowed: 'The hub does not do that here.',
     upgrade_required: 'Live values need a WebSocket: a proxy in between does not let it through.',
+    invalid_token: 'This API token is not valid (any more).',
     shutting_down: 'The hub is shutting down.',
   },
   retryAfter: (span) => `Try again in ${span}.`,

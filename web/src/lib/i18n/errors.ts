@@ -13,13 +13,24 @@ export function texts(params: Params | null | undefined): Record<string, string>
   return result;
 }
 
+/** The hub's words begin with the server's name, for its log; beside that name it is said twice. */
+export function withoutName(message: string, name: string | undefined): string {
+  return name && message.startsWith(`${name}: `) ? message.slice(name.length + 2) : message;
+}
+
+/** The hub's words stand behind a name in its log; here they stand alone. */
+function sentence(text: string): string {
+  const begun = /^[a-z]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}
+
 /** Why a server could not be read. English readers get the hub's own sentence, which knows the most. */
 export function collectMessage(error: CollectError, language = i18n.language, dict: Dict = i18n.t): string {
-  if (language === 'en' && error.message) return error.message;
-  const sentence = Object.hasOwn(dict.errors.collect, error.code)
+  if (language === 'en' && error.message) return sentence(withoutName(error.message, error.params.name));
+  const translated = Object.hasOwn(dict.errors.collect, error.code)
     ? dict.errors.collect[error.code]
     : undefined;
-  return sentence?.(texts(error.params)) ?? error.message;
+  return translated?.(texts(error.params)) ?? error.message;
 }
 
 /** What went wrong, for the person. */
@@ -27,7 +38,8 @@ export function describe(error: unknown): string {
   const dict = i18n.t;
   if (!(error instanceof ApiError)) return dict.errors.unexpected;
   const known = Object.hasOwn(dict.errors.api, error.code) ? dict.errors.api[error.code] : undefined;
-  const base = i18n.language === 'en' && error.code !== 'network' ? error.message : (known ?? error.message);
+  const base =
+    i18n.language === 'en' && error.code !== 'network' ? sentence(error.message) : (known ?? error.message);
   const wait = error.details.retry_after_seconds;
   if (typeof wait === 'number' && i18n.language !== 'en') {
     return `${base}${dict.errors.retryAfter(i18n.format.duration(wait))}`;
@@ -40,7 +52,7 @@ export function fieldErrors(error: unknown): Record<string, string> {
   const result: Record<string, string> = {};
   if (!(error instanceof ApiError)) return result;
   for (const field of error.fields) {
-    result[field.field] ??= field.message;
+    result[field.field] ??= i18n.language === 'en' ? sentence(field.message) : field.message;
   }
   if (error.code === 'name_taken') result.name ??= i18n.t.form.nameTaken;
   return result;
