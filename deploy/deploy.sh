@@ -131,7 +131,8 @@ export GANDER_PORT=$port
 
 # Not taken when the one who listens is our own nginx of an earlier run.
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-ours() { "${compose[@]}" ps -q nginx 2>/dev/null | xargs -r docker port 2>/dev/null | grep -q ":$port\$"; }
+# (No pipe into grep -q: it ends at the first of two lines, and the writer's SIGPIPE would count.)
+ours() { grep -q ":$port\$" <<<"$("${compose[@]}" ps -q nginx 2>/dev/null | xargs -r docker port 2>/dev/null)"; }
 if taken "$port" && ! ours; then
   fail "port $port is taken by another program" "端口 $port 已被其他程序占用" \
     "choose another: deploy/deploy.sh --port 8090 (who has it: sudo ss -ltnp 'sport = :$port')" \

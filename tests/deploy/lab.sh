@@ -197,11 +197,7 @@ lab_up() {
 lab_down() {
   trap - EXIT
   trap '' INT TERM HUP
-  local pid where
-  if [ -f "$LAB/sshd.pid" ]; then
-    pid=$(cat "$LAB/sshd.pid")
-    kill "$pid" 2>/dev/null || true
-  fi
+  local where
   engine_stop engine
   engine_stop builder
   for where in a b node engine; do

@@ -28,36 +28,44 @@ async def look(options: argparse.Namespace) -> None:
     if url.scheme == "wss":
         tls = ssl.create_default_context(cafile=options.certificate)
     headers = {"Cookie": cookies(options.jar)}
+    connection = websockets.connect(
+        options.url,
+        host=options.address,
+        port=url.port or (443 if tls else 80),
+        ssl=tls,
+        origin=options.origin or None,
+        extra_headers=headers,
+        open_timeout=15,
+    )
     try:
-        socket = await websockets.connect(
-            options.url,
-            host=options.address,
-            port=url.port or (443 if tls else 80),
-            ssl=tls,
-            origin=options.origin or None,
-            extra_headers=headers,
-            open_timeout=15,
-        )
+        socket = await connection
     except InvalidStatusCode as refusal:
         if options.want == "refused" and refusal.status_code in (401, 403):
             return
         sys.exit(f"refused with {refusal.status_code}")
-    async with socket:
-        if options.want == "refused":
-            sys.exit("it was accepted")
-        first = json.loads(await socket.recv())
-        if first["type"] != "initial" or "stats" not in first or "servers" not in first:
-            sys.exit(f"the first message was {str(first)[:400]}")
-        if options.want == "initial":
+    try:
+        await talk(socket, options.want)
+    finally:
+        await socket.close()
+
+
+async def talk(socket, want: str) -> None:
+    """Reads until what is wanted was seen."""
+    if want == "refused":
+        sys.exit("it was accepted")
+    first = json.loads(await socket.recv())
+    if first["type"] != "initial" or "stats" not in first or "servers" not in first:
+        sys.exit(f"the first message was {str(first)[:400]}")
+    if want == "initial":
+        return
+    if want == "pong":
+        await socket.send("ping")
+    async for text in socket:
+        if want == "pong" and text == "pong":
             return
-        if options.want == "pong":
-            await socket.send("ping")
-        async for text in socket:
-            if options.want == "pong" and text == "pong":
-                return
-            if options.want == "delta" and text != "pong" and json.loads(text)["type"] == "delta":
-                return
-        sys.exit("the hub closed the WebSocket")
+        if want == "delta" and text != "pong" and json.loads(text)["type"] == "delta":
+            return
+    sys.exit("the hub closed the WebSocket")
 
 
 parser = argparse.ArgumentParser(description=__doc__)

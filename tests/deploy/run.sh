@@ -29,7 +29,8 @@ if [ -z "${GANDER_LAB_BUILT:-}" ]; then
   if [ -z "${HUB_BIN:-}" ]; then
     printf '==> Building the hub\n'
     make web </dev/null
-    cargo build --locked --quiet -p gander-hub </dev/null
+    # With the dashboard inside, as in a release: a plain debug build reads it from the source tree.
+    cargo build --locked --quiet -p gander-hub --features rust-embed/debug-embed </dev/null
     HUB_BIN=${CARGO_TARGET_DIR:-target}/debug/gander-hub
   fi
   HUB_BIN=$(realpath "$HUB_BIN")
