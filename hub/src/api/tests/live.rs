@@ -335,3 +335,50 @@ async fn a_client_that_does_not_read_gets_the_whole_state_when_it_does() {
     let initial = next_of(&mut socket, "initial").await;
     assert_eq!(initial["servers"][0]["name"], "web-1");
 }
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_let_go() {
+    let hub = Served::start().await;
+    let mut servers = Vec::new();
+    for number in 0..200 {
+        let spec = crate::model::server::ServerSpec {
+            name: format!("server-{number}"),
+            ip: "192.0.2.1".into(),
+            ssh_port: 22,
+            ssh_user: "root".into(),
+            transport: crate::model::Transport::Ssh,
+            interval_seconds: None,
+            jump_server_id: None,
+            tags: Vec::new(),
+            group: None,
+            thresholds: crate::model::server::Thresholds::default(),
+            enabled: true,
+        };
+        let credential = crate::model::server::SshCredential::default();
+        let (actor, now) = (Actor::hub(), Timestamp::now());
+        let made = hub
+            .app
+            .store
+            .create_server(&spec, &credential, None, &actor, now)
+            .await;
+        servers.push(made.unwrap().id);
+    }
+    hub.app.state.ingest.servers_changed().await.unwrap();
+    let state = hub.app.state.live.server(servers[0]).unwrap();
+    let socket = hub.connect(Role::Viewer).await;
+    eventually("the client is there", || hub.app.state.connections.count() == 1).await;
+    // The kernel holds some megabytes for a peer that does not read; then sending stands still.
+    let give_up = tokio::time::Instant::now() + PATIENCE;
+    while hub.app.state.connections.count() > 0 {
+        assert!(
+            tokio::time::Instant::now() < give_up,
+            "a client that takes nothing is kept"
+        );
+        hub.app.state.live.publish(crate::live::Delta {
+            servers: servers.iter().map(|id| (*id, Arc::clone(&state))).collect(),
+            ..crate::live::Delta::default()
+        });
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(socket);
+}

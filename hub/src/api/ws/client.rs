@@ -33,7 +33,11 @@ const PING_EVERY: Duration = Duration::from_secs(25);
 /// A client that says nothing for so long, not even a pong, is gone.
 const SILENCE: Duration = Duration::from_secs(60);
 /// A client that does not take a message within this time is let go.
-const SEND_WITHIN: Duration = Duration::from_secs(10);
+const SEND_WITHIN: Duration = if cfg!(test) {
+    Duration::from_millis(300)
+} else {
+    Duration::from_secs(10)
+};
 /// Servers one client may watch.
 const MOST_WATCHED: usize = 50;
 

@@ -71,7 +71,8 @@ pub(in crate::api) struct FeedHandle {
     initial: Mutex<Option<(u64, Utf8Bytes)>>,
 }
 
-type Directory = BTreeMap<ServerId, Server>;
+/// The configuration of every server.
+pub type Directory = BTreeMap<ServerId, Server>;
 
 impl Feed {
     pub(in crate::api) fn new(store: Store, live: Live, default_interval_seconds: u32) -> (Self, FeedHandle) {
@@ -217,7 +218,11 @@ fn server_view(server: &Server, state: Option<&ServerState>, fleet: &Fleet, inte
     ServerView::new(server, state.unwrap_or(&unseen), counts, interval)
 }
 
-fn encode_initial(servers: &[Server], fleet: &Fleet, interval: u32) -> serde_json::Result<Utf8Bytes> {
+/// Writes the `initial` message: every server and every open alert. `interval` is the hub's, in seconds.
+///
+/// # Errors
+/// Never in practice: the message is plain data.
+pub fn encode_initial(servers: &[Server], fleet: &Fleet, interval: u32) -> serde_json::Result<Utf8Bytes> {
     let names: HashMap<ServerId, &str> = servers
         .iter()
         .map(|server| (server.id, server.spec.name.as_str()))
@@ -241,9 +246,12 @@ fn encode_initial(servers: &[Server], fleet: &Fleet, interval: u32) -> serde_jso
     }))
 }
 
-/// Writes the `delta` message: the servers a reading touched, those whose configuration changed,
-/// and those whose alerts changed.
-fn encode_delta(
+/// Writes the `delta` message: the servers a reading touched, those whose configuration `changed`,
+/// and those whose alerts changed. `interval` is the hub's, in seconds.
+///
+/// # Errors
+/// Never in practice: the message is plain data.
+pub fn encode_delta(
     directory: &Directory,
     changed: &BTreeSet<ServerId>,
     fleet: &Fleet,

@@ -21,8 +21,8 @@ use super::{
     state::ApiState,
 };
 
-pub use feed::Feed;
 pub(super) use feed::FeedHandle;
+pub use feed::{Directory, Feed, encode_delta, encode_initial};
 
 /// WebSockets of all users together.
 const MOST_CONNECTIONS: usize = 1000;
@@ -78,6 +78,11 @@ enum Holder {
 pub(super) struct Connections(Arc<Mutex<HashMap<Holder, usize>>>);
 
 impl Connections {
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().unwrap().values().sum()
+    }
+
     fn take(&self, caller: &Caller) -> ApiResult<Place> {
         let holder = match &caller.identity {
             Identity::User(user) => Holder::User(user.id.0),
