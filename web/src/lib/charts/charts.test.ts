@@ -187,6 +187,8 @@ describe('spans', () => {
 describe('axes and values', () => {
   it('make no mountain out of noise, and end where there is no more', () => {
     expect(axisTop(0.4, 'percent', 100)).toBe(20);
+    expect(axisTop(30, 'percent', 100)).toBe(50);
+    expect(axisTop(52, 'percent', 100)).toBe(100);
     expect(axisTop(99, 'percent', 100)).toBe(100);
     expect(axisTop(null, 'bytes', undefined)).toBe(1024);
   });

@@ -68,5 +68,7 @@ export function axisTop(greatest: number | null, unit: Unit, top: number | undef
     celsius: 50,
   };
   const wanted = Math.max(least[unit], (greatest ?? 0) * 1.12);
-  return top === undefined ? wanted : Math.min(top, wanted);
+  if (top === undefined) return wanted;
+  // A share of a whole: one of a few scales, so that charts side by side compare.
+  return [top / 5, top / 2].find((scale) => wanted <= scale) ?? top;
 }
