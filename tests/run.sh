@@ -126,6 +126,7 @@ stage_e2e() {
 }
 
 stage_browser() {
+  if [ ! -f tests/tests/browser.rs ]; then say "there are no browser tests yet"; return; fi
   need build test
   npm_packages tests/browser
   make web

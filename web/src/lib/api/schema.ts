@@ -1235,7 +1235,8 @@ export interface components {
         Processes: {
             /**
              * Format: int32
-             * @description Waiting for I/O to finish.
+             * @description Waiting for I/O to finish. Read with the slow sections where the node's shell would have
+             *     to read all of `/proc/stat` byte by byte for it.
              */
             blocked: number | null;
             /**
