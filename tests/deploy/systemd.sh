@@ -33,14 +33,17 @@ boot() {
 }
 booted() { has 'running|degraded' "$(run systemctl is-system-running 2>/dev/null || true)"; }
 
-# As the README tells it, with the paths the unit itself names.
+# As the unit says of itself, with the paths it names.
 install_unit() {
   docker cp --quiet "$HUB_BIN" "$machine:$program" 2>/dev/null || docker cp "$HUB_BIN" "$machine:$program"
   docker cp "systemd/$unit" "$machine:/etc/systemd/system/$unit"
   run chown root:root "$program" "/etc/systemd/system/$unit"
   run chmod 755 "$program"
   run chmod 644 "/etc/systemd/system/$unit"
+  run mkdir -p /etc/gander
+  run sh -c 'echo GANDER_INTERVAL=5s >/etc/gander/gander-hub.env'
   run systemctl daemon-reload
+  run touch /run/installed
 }
 
 exposure() { # the score systemd-analyze gives, times ten
@@ -76,9 +79,9 @@ confinement() {
   check "the master key is beside it, for the hub only" same 600 "$(run stat -L -c %a /var/lib/gander/master.key)"
   check "nothing else was written" same '' "$(written_elsewhere)"
 }
-# Files younger than the unit, outside of what systemd and the test themselves write.
+# Files younger than the installation, outside of what systemd and the test themselves write.
 written_elsewhere() {
-  run find / -xdev -newer "/etc/systemd/system/$unit" -type f \
+  run find / -xdev -newer /run/installed -type f \
     ! -path '/proc/*' ! -path '/sys/*' ! -path '/run/*' ! -path '/tmp/*' ! -path '/var/tmp/*' ! -path '/var/log/*' \
     ! -path '/var/lib/gander/*' ! -path '/var/lib/private/gander/*' ! -path '/var/lib/systemd/*' ! -path '/etc/systemd/*'
 }
@@ -90,7 +93,9 @@ people() {
   check "it makes the first admin" has '^2' "$(post /api/setup "$(jq -c --arg t "$token" '.token=$t' <<<"$account")")"
   check "who logs in" has '^2' "$(post /api/login "$account")"
   # Where /proc is the container's own, the hub watches the machine it runs on from the start.
-  check "values arrive" until_true 60 rows_at_least 2
+  check "values arrive, as often as /etc/gander/gander-hub.env says" until_true 60 rows_at_least 3
+  status /api/servers >/dev/null
+  check "every 5 s" same 5 "$(run cat /tmp/body | jq '.[0].effective_interval_seconds')"
 }
 rows() {
   status '/api/metrics?hours=24&limit=10000' >/dev/null
@@ -151,6 +156,17 @@ stopping() {
   survived
 }
 
+reboot() {
+  step "The machine restarts"
+  rows >"$LAB/unit-before"
+  check "it goes down and comes up" docker restart --time 30 "$machine"
+  check "with the hub, unasked" until_true 60 active
+  # /tmp, and with it the cookie, is gone.
+  check "it answers again" until_true 30 answers
+  check "the account is still there" has '^2' "$(post /api/login "$account")"
+  check "no row is lost" nothing_lost
+}
+
 bad_setting() {
   step "A setting nobody knows"
   run mkdir -p "/run/systemd/system/$unit.d"
@@ -177,5 +193,6 @@ people
 kill_nine
 hang
 stopping
+reboot
 bad_setting
 docker rm -f "$machine" >/dev/null
