@@ -6,11 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use axum::{
-    body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request},
-    http::{StatusCode, header, request::Parts},
-};
+use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::model::{Secret, Timestamp};
@@ -22,7 +18,7 @@ use super::{
 
 /// What was sent for a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Given<T> {
+pub(super) enum Given<T> {
     /// Nothing, or something wrong that is already noted.
     Absent,
     /// `null`.
@@ -33,7 +29,7 @@ pub enum Given<T> {
 
 impl<T> Given<T> {
     /// The value; `None` when absent or null.
-    pub fn value(self) -> Option<T> {
+    pub(super) fn value(self) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
             Self::Absent | Self::Null => None,
@@ -41,12 +37,12 @@ impl<T> Given<T> {
     }
 
     /// The value, or `default` when absent or null.
-    pub fn or(self, default: T) -> T {
+    pub(super) fn or(self, default: T) -> T {
         self.value().unwrap_or(default)
     }
 
     /// For a field that may be null: the value, nothing for null, `current` when absent.
-    pub fn or_keep(self, current: Option<T>) -> Option<T> {
+    pub(super) fn or_keep(self, current: Option<T>) -> Option<T> {
         match self {
             Self::Absent => current,
             Self::Null => None,
@@ -55,7 +51,7 @@ impl<T> Given<T> {
     }
 
     /// The same with another value.
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
         match self {
             Self::Absent => Given::Absent,
             Self::Null => Given::Null,
@@ -66,7 +62,7 @@ impl<T> Given<T> {
 
 /// The fields of one request, being read.
 #[derive(Debug)]
-pub struct Form {
+pub(super) struct Form {
     fields: Map<String, Value>,
     // A query string has only texts: numbers and booleans are read out of them.
     is_query: bool,
@@ -79,7 +75,7 @@ impl Form {
     ///
     /// # Errors
     /// 400 when it is not JSON (with line and column) or not an object.
-    pub fn from_json(body: &[u8]) -> ApiResult<Self> {
+    pub(super) fn from_json(body: &[u8]) -> ApiResult<Self> {
         match serde_json::from_slice(body).map_err(|error| ApiError::invalid_json(&error))? {
             Value::Object(fields) => Ok(Self::new(fields, false)),
             other => Err(ApiError::new(
@@ -94,9 +90,9 @@ impl Form {
     ///
     /// # Errors
     /// 422 when a field is named twice.
-    pub fn from_query(query: &str) -> ApiResult<Self> {
+    pub(super) fn from_query(query: &str) -> ApiResult<Self> {
         let mut fields = Map::new();
-        for (name, value) in url_decoded_pairs(query) {
+        for (name, value) in super::extract::url_decoded_pairs(query) {
             if fields.contains_key(&name) {
                 return Err(ApiError::field(&name, Some(value.into()), "is given twice"));
             }
@@ -115,7 +111,7 @@ impl Form {
     }
 
     /// Notes that a field is wrong, repeating its value.
-    pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
+    pub(super) fn refuse(&mut self, name: &str, message: impl Into<String>) {
         let value = self.fields.get(name).cloned().map(shortened);
         self.errors.push(FieldError {
             field: name.to_owned(),
@@ -125,7 +121,7 @@ impl Form {
     }
 
     /// Notes that a secret field is wrong, without its value.
-    pub fn refuse_secret(&mut self, name: &str, message: impl Into<String>) {
+    pub(super) fn refuse_secret(&mut self, name: &str, message: impl Into<String>) {
         self.errors.push(FieldError {
             field: name.to_owned(),
             value: None,
@@ -134,7 +130,7 @@ impl Form {
     }
 
     /// Notes that a field is missing, unless something is already wrong with it.
-    pub fn require<T>(&mut self, name: &'static str, given: Given<T>) -> Option<T> {
+    pub(super) fn require<T>(&mut self, name: &'static str, given: Given<T>) -> Option<T> {
         match given {
             Given::Value(value) => Some(value),
             Given::Absent | Given::Null => {
@@ -147,7 +143,7 @@ impl Form {
     }
 
     /// A secret that must be there.
-    pub fn required_secret(&mut self, name: &'static str, most_bytes: usize) -> Option<Secret> {
+    pub(super) fn required_secret(&mut self, name: &'static str, most_bytes: usize) -> Option<Secret> {
         let secret = self.secret(name, most_bytes).value();
         if secret.is_none() && !self.is_refused(name) {
             self.refuse_secret(name, "is required");
@@ -157,25 +153,19 @@ impl Form {
 
     /// Whether something is noted against a field.
     #[must_use]
-    pub fn is_refused(&self, name: &str) -> bool {
+    pub(super) fn is_refused(&self, name: &str) -> bool {
         self.errors.iter().any(|error| error.field == name)
     }
 
     /// Whether a field was sent, null or not.
     #[must_use]
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.fields.contains_key(name)
     }
 
     /// Marks a field as known that is only read when it was sent.
-    pub fn known(&mut self, name: &'static str) {
+    pub(super) fn known(&mut self, name: &'static str) {
         self.asked.push(name);
-    }
-
-    /// The names asked for so far, for the test that holds the documentation to them.
-    #[must_use]
-    pub fn asked(&self) -> &[&'static str] {
-        &self.asked
     }
 
     fn take(&mut self, name: &'static str) -> Given<Value> {
@@ -188,7 +178,7 @@ impl Form {
     }
 
     /// A text without surrounding white space, of so many characters.
-    pub fn text(&mut self, name: &'static str, length: RangeInclusive<usize>) -> Given<String> {
+    pub(super) fn text(&mut self, name: &'static str, length: RangeInclusive<usize>) -> Given<String> {
         let text = match self.raw_text(name) {
             Given::Value(text) => text.trim().to_owned(),
             Given::Null => return Given::Null,
@@ -224,7 +214,7 @@ impl Form {
     }
 
     /// A secret of at most so many bytes, taken as it is. An empty one counts as null.
-    pub fn secret(&mut self, name: &'static str, most_bytes: usize) -> Given<Secret> {
+    pub(super) fn secret(&mut self, name: &'static str, most_bytes: usize) -> Given<Secret> {
         match self.take(name) {
             Given::Value(Value::String(text)) if text.is_empty() => Given::Null,
             Given::Value(Value::String(text)) if text.len() <= most_bytes => Given::Value(Secret::new(text)),
@@ -245,7 +235,7 @@ impl Form {
     }
 
     /// A whole number in a range.
-    pub fn integer<T>(&mut self, name: &'static str, range: RangeInclusive<T>) -> Given<T>
+    pub(super) fn integer<T>(&mut self, name: &'static str, range: RangeInclusive<T>) -> Given<T>
     where
         T: TryFrom<i64> + Copy + PartialOrd + std::fmt::Display,
     {
@@ -278,7 +268,7 @@ impl Form {
     }
 
     /// A number in a range, decimals allowed.
-    pub fn number(&mut self, name: &'static str, range: RangeInclusive<f64>) -> Given<f64> {
+    pub(super) fn number(&mut self, name: &'static str, range: RangeInclusive<f64>) -> Given<f64> {
         let value = match self.take(name) {
             Given::Value(value) => value,
             Given::Null => return Given::Null,
@@ -300,7 +290,7 @@ impl Form {
     }
 
     /// For a field that may be left out but not be null.
-    pub fn not_null<T>(&mut self, name: &'static str, given: Given<T>) -> Option<T> {
+    pub(super) fn not_null<T>(&mut self, name: &'static str, given: Given<T>) -> Option<T> {
         if matches!(given, Given::Null) {
             self.refuse(name, "must not be null: give a value, or leave it out");
         }
@@ -308,7 +298,7 @@ impl Form {
     }
 
     /// `true` or `false`.
-    pub fn boolean(&mut self, name: &'static str) -> Given<bool> {
+    pub(super) fn boolean(&mut self, name: &'static str) -> Given<bool> {
         match self.take(name) {
             Given::Value(Value::Bool(value)) => Given::Value(value),
             Given::Value(Value::String(text)) if self.is_query => match text.as_str() {
@@ -332,7 +322,7 @@ impl Form {
     }
 
     /// One of some words.
-    pub fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Given<T> {
+    pub(super) fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Given<T> {
         let text = match self.raw_text(name) {
             Given::Value(text) => text,
             Given::Null => return Given::Null,
@@ -354,7 +344,7 @@ impl Form {
     }
 
     /// A moment in RFC 3339.
-    pub fn moment(&mut self, name: &'static str) -> Given<Timestamp> {
+    pub(super) fn moment(&mut self, name: &'static str) -> Given<Timestamp> {
         let text = match self.raw_text(name) {
             Given::Value(text) => text,
             Given::Null => return Given::Null,
@@ -382,7 +372,7 @@ impl Form {
     }
 
     /// A list of at most so many texts, each trimmed, of so many characters, without doubles.
-    pub fn texts(
+    pub(super) fn texts(
         &mut self,
         name: &'static str,
         most: usize,
@@ -412,7 +402,7 @@ impl Form {
     }
 
     /// A list of at most so many ids.
-    pub fn ids(&mut self, name: &'static str, most: usize) -> Given<Vec<i64>> {
+    pub(super) fn ids(&mut self, name: &'static str, most: usize) -> Given<Vec<i64>> {
         let items = match self.list(name, most) {
             Given::Value(items) => items,
             Given::Null => return Given::Null,
@@ -448,7 +438,7 @@ impl Form {
 
     /// Whether nothing wrong has been noted so far.
     #[must_use]
-    pub fn is_clean(&self) -> bool {
+    pub(super) fn is_clean(&self) -> bool {
         self.errors.is_empty()
     }
 
@@ -456,7 +446,7 @@ impl Form {
     ///
     /// # Errors
     /// 422 with every wrong field, and every field nobody asked for.
-    pub fn finish(&mut self) -> ApiResult<()> {
+    pub(super) fn finish(&mut self) -> ApiResult<()> {
         let unknown: Vec<String> = self
             .fields
             .keys()
@@ -490,107 +480,6 @@ pub(super) fn given<T>(value: Option<T>) -> ApiResult<T> {
     value.ok_or_else(|| ApiError::internal(&"a required field was not checked"))
 }
 
-/// The form of a JSON body.
-#[derive(Debug)]
-pub struct Body(pub Form);
-
-impl<S: Send + Sync> FromRequest<S> for Body {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
-        let content_type = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
-        let essence = content_type
-            .as_deref()
-            .map(|text| text.split(';').next().unwrap_or_default().trim());
-        if !essence.is_some_and(|essence| essence == "application/json" || essence.ends_with("+json")) {
-            let sent = content_type.map_or("there is none".to_owned(), |sent| {
-                format!("it is {}", excerpt(&sent))
-            });
-            return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                format!("the content type must be application/json; {sent}"),
-            ));
-        }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                super::middleware::body_too_large()
-            } else {
-                ApiError::bad_request("the request body could not be read to its end")
-            }
-        })?;
-        Form::from_json(&body).map(Self)
-    }
-}
-
-/// The form of a query string.
-#[derive(Debug)]
-pub struct Query(pub Form);
-
-impl<S: Send + Sync> FromRequestParts<S> for Query {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> ApiResult<Self> {
-        Form::from_query(parts.uri.query().unwrap_or_default()).map(Self)
-    }
-}
-
-/// A row id in the path.
-#[derive(Debug, Clone, Copy)]
-pub struct Id(pub i64);
-
-impl<S: Send + Sync> FromRequestParts<S> for Id {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
-        let axum::extract::Path(text) = axum::extract::Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::bad_request("the path is not valid UTF-8"))?;
-        match text.parse() {
-            Ok(id) => Ok(Self(id)),
-            Err(_) => Err(ApiError::field(
-                "id",
-                Some(excerpt(&text).into()),
-                format!("is \"{}\"; it must be a whole number", excerpt(&text)),
-            )),
-        }
-    }
-}
-
-fn url_decoded_pairs(query: &str) -> impl Iterator<Item = (String, String)> {
-    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (url_decoded(name), url_decoded(value))
-    })
-}
-
-/// `application/x-www-form-urlencoded`: `+` is a space, `%XX` a byte; bytes that are not UTF-8 become U+FFFD.
-fn url_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = |byte: u8| {
-            char::from(byte)
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        };
-        match (first, tail) {
-            (b'+', _) => bytes.push(b' '),
-            (b'%', [high, low, after @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
-                bytes.push(hex(*high).unwrap_or(0) * 16 + hex(*low).unwrap_or(0));
-                rest = after;
-                continue;
-            }
-            _ => bytes.push(*first),
-        }
-        rest = tail;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -603,7 +492,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// The first characters of a text a client sent, for repeating it in an error.
-fn excerpt(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     const MOST: usize = 100;
     if text.chars().count() <= MOST {
         return text.to_owned();

@@ -6,7 +6,7 @@
 
 pub mod dto;
 pub mod error;
-pub mod form;
+mod form;
 pub mod openapi;
 pub mod password;
 pub mod table;
@@ -17,6 +17,7 @@ mod access;
 mod assets;
 mod client;
 mod docs;
+mod extract;
 mod handlers;
 mod limits;
 mod middleware;

@@ -14,7 +14,7 @@ use crate::{
         access::Caller,
         dto::alert::{AlertView, ResolveAnswer, ResolveRequest},
         error::{ApiError, ApiResult},
-        form::{Body, Id, Query},
+        extract::{Body, Id, Query},
         handlers::metrics::{must_exist, server_field},
         paging,
         state::ApiState,

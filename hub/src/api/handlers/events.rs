@@ -9,7 +9,7 @@ use axum::{
 
 use crate::{
     api::{
-        access::Caller, dto::event::EventView, error::ApiResult, form::Query,
+        access::Caller, dto::event::EventView, error::ApiResult, extract::Query,
         handlers::metrics::server_field, paging, state::ApiState,
     },
     model::{EventKind, Role},

@@ -14,7 +14,8 @@ use crate::{
     alert::message,
     api::{
         error::{ApiError, ApiResult},
-        form::{Query, given},
+        extract::Query,
+        form::given,
         handlers::{
             alerts::{name_of, server_names},
             metrics::{must_exist, row as metric_row, server_field},

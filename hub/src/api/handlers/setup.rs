@@ -16,7 +16,8 @@ use crate::{
         client::Client,
         dto::people::{SessionAnswer, SessionUser, SetupAnswer, SetupRequest, Via},
         error::{ApiError, ApiResult},
-        form::{Body, given},
+        extract::Body,
+        form::given,
         handlers::{
             session::too_many_attempts,
             users::{password_field, username_field},
