@@ -13,7 +13,7 @@ export type Phase = 'starting' | 'unreachable' | 'needs-setup' | 'signed-out' | 
 class Session {
   phase = $state<Phase>('starting');
   user = $state.raw<SessionUser | null>(null);
-  /** Why the log-in page is shown, where there is something to say. */
+  /** Whether the log-in is shown because the session has ended; `user` is then who it was. */
   ended = $state(false);
 
   get isAdmin(): boolean {
@@ -96,6 +96,7 @@ class Session {
   };
 
   #enter(user: SessionUser): void {
+    if (this.user !== null && this.user.id !== user.id) fleet.clear();
     this.user = user;
     this.ended = false;
     this.phase = 'signed-in';
@@ -104,8 +105,11 @@ class Session {
 
   #leave(ended: boolean): void {
     live.stop();
-    fleet.clear();
-    this.user = null;
+    // Behind the log-in the page stays as it was, with all that was typed into it.
+    if (!ended) {
+      fleet.clear();
+      this.user = null;
+    }
     this.ended = ended;
     this.phase = 'signed-out';
   }

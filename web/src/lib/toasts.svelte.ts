@@ -5,6 +5,10 @@ export interface Toast {
   kind: 'ok' | 'critical' | 'warning';
   text: string;
   link?: { href: string; text: string };
+  /** A new one takes the place of the one with the same key. */
+  key?: string;
+  /** Called when it goes, by itself or by a person. */
+  ongone?: () => void;
 }
 
 class Toasts {
@@ -13,7 +17,8 @@ class Toasts {
 
   show(toast: Omit<Toast, 'id'>): void {
     const id = this.#next++;
-    this.list = [...this.list.slice(-3), { ...toast, id }];
+    const others = toast.key ? this.list.filter((one) => one.key !== toast.key) : this.list;
+    this.list = [...others.slice(-3), { ...toast, id }];
     setTimeout(() => this.dismiss(id), toast.kind === 'ok' ? 5_000 : 12_000);
   }
 
@@ -22,6 +27,7 @@ class Toasts {
   }
 
   dismiss(id: number): void {
+    this.list.find((toast) => toast.id === id)?.ongone?.();
     this.list = this.list.filter((toast) => toast.id !== id);
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Alert } from '$lib/api/types';
 import { absent, type Formatter } from '$lib/format';
-import { texts, withoutName } from './errors';
+import { brief, texts, withoutName } from './errors';
 import type { Dict } from './index.svelte';
 
 /** What, how much, and against which threshold or for which cause. */
@@ -33,7 +33,8 @@ function cause(alert: Alert, dict: Dict, format: Formatter): string | null {
   const code = alert.params.cause_code ?? alert.params.cause;
   const message = alert.params.cause_message;
   const own = typeof message === 'string' && message !== '' ? message : null;
-  if (format.language === 'en' && own) return withoutName(own, alert.server_name);
+  if (format.language === 'en' && own && !(typeof code === 'string' && brief.has(code)))
+    return withoutName(own, alert.server_name);
   const sentence =
     typeof code === 'string' && Object.hasOwn(dict.errors.collect, code)
       ? dict.errors.collect[code]

@@ -24,9 +24,16 @@ function sentence(text: string): string {
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }
 
+/** What has a place of its own for its details, so that one sentence is enough elsewhere. */
+export const brief: ReadonlySet<string> = new Set(['host_key_changed']);
+
 /** Why a server could not be read. English readers get the hub's own sentence, which knows the most. */
 export function collectMessage(error: CollectError, language = i18n.language, dict: Dict = i18n.t): string {
-  if (language === 'en' && error.message) return sentence(withoutName(error.message, error.params.name));
+  if (language === 'en' && error.message && !brief.has(error.code)) {
+    const own = withoutName(error.message, error.params.name);
+    // A sentence that still begins with the name begins with it as it is written.
+    return own === error.message ? own : sentence(own);
+  }
   const translated = Object.hasOwn(dict.errors.collect, error.code)
     ? dict.errors.collect[error.code]
     : undefined;

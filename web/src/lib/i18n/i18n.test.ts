@@ -169,12 +169,12 @@ describe('an alert', () => {
 describe('errors', () => {
   const refused: CollectError = {
     code: 'password_refused',
-    message: 'Db refused the password of deploy',
+    message: 'db refused the password of deploy',
     params: { user: 'deploy' },
   };
 
   it("are the hub's own sentence in English and translated in Chinese", () => {
-    expect(collectMessage(refused, 'en', en)).toBe('Db refused the password of deploy.');
+    expect(collectMessage(refused, 'en', en)).toBe('db refused the password of deploy');
     expect(collectMessage(refused, 'zh', zh)).toContain('用户 deploy 的密码被拒绝');
   });
 
