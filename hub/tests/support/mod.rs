@@ -1,5 +1,7 @@
 //! A pipeline to test with: real store, ingest and live in a directory of its own.
 
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -83,19 +85,7 @@ impl Pipeline {
 
     /// Enrols a server.
     pub(crate) async fn enrol(&self, name: &str) -> ServerId {
-        let spec = ServerSpec {
-            name: name.into(),
-            ip: "192.0.2.1".into(),
-            ssh_port: 22,
-            ssh_user: "root".into(),
-            transport: Transport::Ssh,
-            interval_seconds: None,
-            jump_server_id: None,
-            tags: Vec::new(),
-            group: None,
-            thresholds: Thresholds::default(),
-            enabled: true,
-        };
+        let spec = spec(name);
         let credential = SshCredential {
             password: Some(Secret::new("secret".into())),
             ..SshCredential::default()
@@ -207,5 +197,22 @@ pub(crate) fn host_key(name: &str) -> HostKey {
         algorithm: "ssh-ed25519".into(),
         fingerprint: format!("SHA256:{name}"),
         public_key: format!("ssh-ed25519 {name}"),
+    }
+}
+
+/// A server's configuration.
+pub(crate) fn spec(name: &str) -> ServerSpec {
+    ServerSpec {
+        name: name.into(),
+        ip: "192.0.2.1".into(),
+        ssh_port: 22,
+        ssh_user: "root".into(),
+        transport: Transport::Ssh,
+        interval_seconds: None,
+        jump_server_id: None,
+        tags: Vec::new(),
+        group: None,
+        thresholds: Thresholds::default(),
+        enabled: true,
     }
 }
