@@ -1,5 +1,11 @@
 //! The direction of dependency, as ARCHITECTURE.md draws it, checked in the sources.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

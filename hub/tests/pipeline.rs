@@ -1,5 +1,11 @@
 //! The pipeline as a whole: a real database, ingest and live, fed with readings.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use gander_hub::{

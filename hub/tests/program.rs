@@ -1,5 +1,11 @@
 //! The program as people and systemd see it: its start, its answers, its end.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 mod support;
 
 use std::{

@@ -110,7 +110,6 @@ impl Live {
 
     /// Declares that somebody looks at this server closely, until the guard is dropped. As long
     /// as there is one guard, the server is read every second.
-    #[must_use]
     pub fn watch_server(&self, server_id: ServerId) -> FocusGuard {
         self.shared.focus.add(server_id)
     }
