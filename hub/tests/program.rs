@@ -17,7 +17,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use gander_hub::{
@@ -45,24 +45,26 @@ fn gander(directory: &Path) -> Command {
 
 /// Runs it until it ends by itself: whether it ended well, its answer, its complaints.
 fn run(command: &mut Command) -> (bool, String, String) {
-    let mut child = command
+    let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let give_up = Instant::now() + PATIENCE;
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > give_up {
-            child.kill().unwrap();
-            panic!("it did not end by itself: {:?}", child.wait_with_output());
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
+    let pid = Pid::from_child(&child);
+    let (sender, ended) = channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
     let Output {
         status,
         stdout,
         stderr,
-    } = child.wait_with_output().unwrap();
+    } = ended
+        .recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| {
+            // Not reaped yet, so the number is still its own.
+            let _ = kill_process(pid, Signal::KILL);
+            panic!("it did not end by itself: {:?}", ended.recv())
+        })
+        .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (status.success(), text(stdout), text(stderr))
 }

@@ -150,25 +150,7 @@ mod tests {
     /// Every cause has its Chinese sentence: a code that falls through would show itself.
     #[test]
     fn every_cause_is_told_in_chinese() {
-        use CollectErrorCode as Code;
-        for code in [
-            Code::UnknownHost,
-            Code::ConnectionRefused,
-            Code::NoRoute,
-            Code::Timeout,
-            Code::Protocol,
-            Code::PasswordRefused,
-            Code::KeyRefused,
-            Code::KeyUnreadable,
-            Code::NoCredential,
-            Code::HostKeyChanged,
-            Code::JumpHost,
-            Code::Disconnected,
-            Code::ProbeFailed,
-            Code::TooMuchOutput,
-            Code::NotLinux,
-            Code::Local,
-        ] {
+        for code in CollectErrorCode::ALL {
             let alert = failing_with(code);
             let sentence = render(&alert, "db-1", Language::Chinese);
             let code = alert.params["cause_code"].as_str().unwrap().to_owned();
