@@ -103,8 +103,9 @@ _network_up() {
 # --- the engine -------------------------------------------------------------------------------
 
 # The engine lives in its own mount and process namespace: when its first process dies, every container
-# and mount of it is gone. Its data is in memory where there is plenty, which saves half a minute of
-# deleting files; LAB_DISK=1 keeps it on disk.
+# and mount of it is gone. It has a /run of its own, where it would leave things and meet another engine.
+# Its data is in memory where there is plenty, which saves half a minute of deleting files; LAB_DISK=1
+# keeps it on disk.
 # engine_start NAME NETNS-FILE|- DOCKERD-OPTION...
 engine_start() {
   local name=$1 net=$2 enter=() memory=
@@ -114,10 +115,20 @@ engine_start() {
     memory=$LAB/$name/data
   fi
   [ "$net" = - ] || enter=(nsenter --net="$net")
+  # The outer resolv.conf may be a link into the outer /run.
+  cp -L /etc/resolv.conf "$LAB/resolv.conf"
   # shellcheck disable=SC2016 # expanded by the inner shell
   setpriv --pdeathsig KILL "${enter[@]}" \
     unshare --mount --pid --fork --kill-child --mount-proc \
-    sh -c 'if [ -n "$1" ]; then mount -t tmpfs -o mode=711 engine "$1"; fi; shift; "$@" & wait $!' sh "$memory" \
+    sh -c '
+      mount -t tmpfs run /run
+      if [ ! -e /etc/resolv.conf ]; then
+        names=$(readlink -m /etc/resolv.conf)
+        mkdir -p "${names%/*}" && cp "$1" "$names"
+      fi
+      if [ -n "$2" ]; then mount -t tmpfs -o mode=711 engine "$2"; fi
+      shift 2
+      "$@" & wait $!' sh "$LAB/resolv.conf" "$memory" \
     dockerd --data-root "$LAB/$name/data" --exec-root "$LAB/$name/exec" --pidfile "$LAB/$name/pid" \
     --host "unix://$LAB/$name/sock" --exec-opt native.cgroupdriver=cgroupfs \
     --cgroup-parent "/$LAB_NAME" --config-file "$LAB/daemon.json" "$@" \
@@ -160,15 +171,25 @@ engine_stop() { # engine_stop NAME
 
 # --- up and down ------------------------------------------------------------------------------
 
-# Removes what a run that was killed could not (its processes died with it).
+# Names, files and control groups of one laboratory, whose processes are gone.
+_remove() { # _remove LAB-NAME DIRECTORY...
+  local name=$1 space
+  shift
+  for space in "/run/netns/$name"-*; do
+    [ ! -e "$space" ] || ip netns del "${space##*/}" || true
+  done
+  # The engine's own control groups, empty by now; the deepest first.
+  find /sys/fs/cgroup -depth -type d -path "*/$name*" -exec rmdir {} + 2>/dev/null || true
+  rm -rf "$@"
+}
+
+# Removes what a run that was killed could not: its processes died with it.
 _remove_stale() {
-  local file name pid
-  for file in /run/netns/gander-lab-*; do
-    [ -e "$file" ] || continue
-    name=${file##*/}
-    pid=${name#gander-lab-}
-    pid=${pid%%-*}
-    [ -d "/proc/$pid" ] || ip netns del "$name" || true
+  local directory name
+  for directory in /var/tmp/gander-lab-*; do
+    name=${directory##*/}
+    name=${name%.*}
+    if [ -d "$directory" ] && [ ! -d "/proc/${name#gander-lab-}" ]; then _remove "$name" "$directory"; fi
   done
 }
 
@@ -207,11 +228,8 @@ lab_down() {
   for where in a b node engine; do
     # What still runs in a namespace was started here: by number, never by name.
     ip netns pids "$LAB_NAME-$where" 2>/dev/null | xargs -r kill -KILL 2>/dev/null || true
-    ip netns del "$LAB_NAME-$where" 2>/dev/null || true
   done
-  # The engine's own control groups, empty by now; the deepest first.
-  find /sys/fs/cgroup -depth -type d -path "*/$LAB_NAME*" -exec rmdir {} + 2>/dev/null || true
-  rm -rf "$LAB"
+  _remove "$LAB_NAME" "$LAB"
   trap - INT TERM HUP
 }
 
