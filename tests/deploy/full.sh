@@ -6,7 +6,7 @@
 # may be no image registry: node and rust are Debian with this machine's own tools laid in.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-[ -n "${LAB:-}" ] || FULL=1 exec tests/deploy/run.sh stack
+[ -n "${LAB:-}" ] || exec tests/deploy/run.sh full
 # shellcheck source=tests/deploy/lab.sh
 . tests/deploy/lab.sh
 # shellcheck source=tests/deploy/images.sh

@@ -4,8 +4,9 @@
 # containers runs the service unit. Nothing outside the namespaces made here is contacted or changed.
 #
 #   tests/deploy/run.sh                  everything (first run: 4 to 6 minutes more, for Debian images)
-#   tests/deploy/run.sh stack            the compose stack only; `systemd`: the unit only
-#   FULL=1 tests/deploy/run.sh stack     also compiles the hub inside the image (8 to 12 minutes more)
+#   tests/deploy/run.sh stack            the compose stack only; `systemd`: the unit only;
+#                                        `full`: the image compiled from source only
+#   FULL=1 tests/deploy/run.sh           everything and `full` (8 to 12 minutes more)
 #   HUB_BIN=FILE tests/deploy/run.sh     this program instead of a fresh debug build
 #   KEEP=1 tests/deploy/run.sh stack     leaves it standing until Enter is pressed
 #
@@ -14,12 +15,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(stack systemd)
+if [ ${#parts[@]} -eq 0 ]; then parts=(stack systemd ${FULL:+full}); fi
 for part in "${parts[@]}"; do
   case $part in
-    stack | systemd) ;;
-    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "There is no part $part: stack and systemd are." >&2; exit 2 ;;
+    stack | systemd | full) ;;
+    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "There is no part $part: stack, systemd and full are." >&2; exit 2 ;;
   esac
 done
 
@@ -54,11 +55,6 @@ for part in "${parts[@]}"; do
   "tests/deploy/$part.sh" || failed_parts="${failed_parts:-} $part"
   took "$part" "$began"
 done
-if [ -n "${FULL:-}" ]; then
-  began=$SECONDS
-  tests/deploy/full.sh || failed_parts="${failed_parts:-} full"
-  took full "$began"
-fi
 if [ -n "${KEEP:-}" ]; then keep; fi
 
 began=$SECONDS
