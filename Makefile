@@ -55,7 +55,7 @@ test:
 lint:
 	@tests/run.sh fmt scripts clippy deny web-lint
 
-## test-deploy: bring the compose stack up on a real Docker engine of its own and check it
+## test-deploy: the compose stack on a Docker engine of its own and the unit under a real systemd (5 minutes; FULL=1 compiles the image too: 10 to 20 more)
 .PHONY: test-deploy
 test-deploy:
 	@tests/deploy/run.sh
