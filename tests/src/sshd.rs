@@ -324,7 +324,13 @@ impl RealSshd {
     /// What its log says so far.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The file it logs to.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
     }
 
     /// Ends the server and every session, as a crash or a reboot does.
