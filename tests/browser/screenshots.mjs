@@ -120,8 +120,10 @@ async function pictures() {
   await light.getByRole('row').filter({ hasText: 'web-1' }).waitFor();
   await shoot(light, 'fleet-light-en');
 
-  await until('charts are drawn', async () => (await page.locator('.chart canvas').count()) >= 2);
-  await page.locator('.bar').filter({ hasText: 'History' }).getByRole('button', { name: '15 min' }).click();
+  // The span that has values, as a zoom chooses it.
+  await page.goto(`/servers/${web.id}?from=${Date.now() - 100_000}&to=${Date.now()}`);
+  await page.getByText('Live, 1-second steps').waitFor();
+  await until('charts are drawn', async () => (await page.locator('.chart canvas').count()) >= 4);
   await shoot(page, 'server');
 
   const alerts = await open('/alerts');

@@ -28,7 +28,7 @@ export async function alerts({ page, context }) {
     'it is critical, and tells the value and the threshold',
     async () =>
       /Critical/.test(await alert.innerText()) &&
-      /full, at or over the threshold of 2\s*%/.test(await alert.innerText()),
+      /full, at or over the threshold of 2\.0\s*%/.test(await alert.innerText()),
   );
   check('the page was not loaded again for it', await marked(watcher));
   await until(
