@@ -11,7 +11,8 @@ stages=(fmt scripts web-lint web-check web-test web-build clippy deny build unit
 export PATH="$PWD/target/tools/bin:$PATH:/usr/sbin:/sbin"
 export CARGO_NET_RETRY="${CARGO_NET_RETRY:-5}"
 # The end-to-end tests run this very program.
-export GANDER_HUB_BIN="$PWD/${CARGO_TARGET_DIR:-target}/debug/gander-hub"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+export GANDER_HUB_BIN="$CARGO_TARGET_DIR/debug/gander-hub"
 
 say() { printf '%s\n' "    $*"; }
 
@@ -39,24 +40,32 @@ cargo_deny() {
   cargo deny --locked "$@"
 }
 
-# Runs the tests of some packages with nextest where it is installed, else with cargo's own runner.
+# Runs some test targets of the workspace with nextest where it is installed, else with cargo's own
+# runner; as root, for accounts of real sshds, mounts and namespaces, but compiled as who asked.
+# Always with the whole workspace selected: a part of it would have other features, and so be
+# compiled anew.
+#   rust_tests THREADS --lib|--test NAME...
 rust_tests() {
-  if command -v cargo-nextest >/dev/null 2>&1; then
-    cargo nextest run --locked --no-fail-fast --status-level slow --final-status-level slow "$@" </dev/null
-  else
-    cargo test --locked --no-fail-fast --quiet "$@" </dev/null
-  fi
-}
-
-# The same, as root: accounts for real sshds, mounts and namespaces. Compiled as the person who asked.
-#   root_tests THREADS ARGUMENTS...
-root_tests() {
   local runner
   export NEXTEST_TEST_THREADS=$1 RUST_TEST_THREADS=$1
   shift
   runner=CARGO_TARGET_$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER
   if [ "$(id -u)" -ne 0 ]; then export "$runner=$PWD/tests/as-root.sh"; fi
-  rust_tests "$@"
+  if command -v cargo-nextest >/dev/null 2>&1; then
+    cargo nextest run --locked --cargo-quiet --no-fail-fast --status-level slow --final-status-level slow \
+      --workspace "$@" </dev/null
+  else
+    cargo test --locked --no-fail-fast --quiet --workspace "$@" </dev/null
+  fi
+}
+
+# `--test NAME` for every integration test of some crates.
+targets() {
+  local path
+  for path in "$@"; do
+    case $path in */main.rs) path=$(dirname "$path") ;; esac
+    if [ -e "$path" ]; then printf -- '--test\n%s\n' "$(basename "$path" .rs)"; fi
+  done
 }
 
 # --- the stages -------------------------------------------------------------------------------
@@ -98,36 +107,38 @@ stage_deny() {
   fi
 }
 
+# The programs (the hub's, the browser tests') come with the test targets of their crates.
 stage_build() {
   need build
-  cargo build --locked --quiet -p gander-hub
-  say "compiling the tests"
   if command -v cargo-nextest >/dev/null 2>&1; then
-    cargo nextest run --locked --workspace --no-run --cargo-quiet
+    cargo nextest run --locked --cargo-quiet --workspace --no-run
   else
     cargo test --locked --quiet --workspace --no-run
   fi
+  "$GANDER_HUB_BIN" --version
 }
 
-stage_unit() { need build test; rust_tests --workspace --exclude gander-e2e; }
+stage_unit() {
+  need build test
+  local names
+  mapfile -t names < <(targets {agent/probe,hub}/tests/{*.rs,*/main.rs})
+  rust_tests "$(nproc)" --lib --bins "${names[@]}"
+}
 
 stage_e2e() {
   need build test
-  cargo build --locked --quiet -p gander-hub
-  local file targets=()
-  for file in tests/tests/*.rs; do
-    targets+=(--test "$(basename "$file" .rs)")
-  done
+  local names
+  mapfile -t names < <(targets tests/tests/{*.rs,*/main.rs})
   # They mostly wait for a hub or an sshd: four at once suit two cores.
-  root_tests 4 -p gander-e2e --lib "${targets[@]}"
+  rust_tests 4 "${names[@]}"
 }
 
 stage_browser() {
   need build test
   npm_packages tests/browser
   make web
-  cargo build --locked --quiet -p gander-hub -p gander-e2e --bin gander-hub --bin browser
-  tests/as-root.sh "${CARGO_TARGET_DIR:-target}/debug/browser" </dev/null
+  stage_build
+  tests/as-root.sh "$CARGO_TARGET_DIR/debug/browser" </dev/null
 }
 
 stage_units() {
