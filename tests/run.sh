@@ -127,6 +127,7 @@ stage_unit() {
 
 stage_e2e() {
   need build test
+  stage_build
   local names
   mapfile -t names < <(targets tests/tests/{*.rs,*/main.rs})
   # They mostly wait for a hub or an sshd: four at once suit two cores.
