@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The image compiled from source inside Docker, as `deploy/deploy.sh` without --prebuilt does it.
-# Part of `FULL=1 make test-deploy`: 8 to 12 minutes, and the package registries must be in reach.
+# Part of `FULL=1 make test-deploy`: 10 to 25 minutes on 2 cores, and the package registries must be in reach.
 #
 # The laboratory's engine has no way out, so a second one, in the machine's own network, builds. There
 # may be no image registry: node and rust are Debian with this machine's own tools laid in.

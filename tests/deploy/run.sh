@@ -6,7 +6,7 @@
 #   tests/deploy/run.sh                  everything (first run: 4 to 6 minutes more, for Debian images)
 #   tests/deploy/run.sh stack            the compose stack only; `systemd`: the unit only;
 #                                        `full`: the image compiled from source only
-#   FULL=1 tests/deploy/run.sh           everything and `full` (8 to 12 minutes more)
+#   FULL=1 tests/deploy/run.sh           everything and `full` (10 to 25 minutes more)
 #   HUB_BIN=FILE tests/deploy/run.sh     this program instead of a fresh debug build
 #   KEEP=1 tests/deploy/run.sh stack     leaves it standing until Enter is pressed
 #
