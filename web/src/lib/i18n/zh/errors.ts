@@ -1,6 +1,6 @@
 // 中文：为什么读不到某台服务器，为什么请求被拒绝。没有译文的代码按中枢自己的话显示。
 
-import type { Errors } from './errors.en';
+import type { Errors } from '../en/errors';
 
 type P = Record<string, string>;
 

@@ -1,0 +1,37 @@
+// The events page, and the kinds of events.
+
+export const events = {
+  title: 'Events',
+  lead: 'What happened, and who did it.',
+  none: 'Nothing has happened yet.',
+  any: 'Any kind',
+  kind: 'Kind',
+  hub: 'gander',
+  deletedServer: (id: number) => `server ${id}`,
+  kinds: {
+    hub_started: 'Hub started',
+    server_added: 'Server added',
+    server_changed: 'Server changed',
+    server_deleted: 'Server deleted',
+    server_online: 'Online',
+    server_offline: 'Offline',
+    server_rebooted: 'Rebooted',
+    host_key_pinned: 'Host key pinned',
+    host_key_changed: 'Host key changed',
+    alert_resolved: 'Alert resolved',
+    samples_deleted: 'Values deleted',
+    logged_in: 'Log-in',
+    login_failed: 'Log-in failed',
+    user_changed: 'User changed',
+    token_changed: 'API token changed',
+  },
+  parts: {
+    offlineFor: (span: string) => `was offline for ${span}`,
+    bootedBefore: (span: string) => `booted ${span} before`,
+    samples: (count: string) => `${count} samples`,
+    before: (date: string) => `from before ${date}`,
+  },
+  by: 'By',
+  what: 'What',
+  details: 'Details',
+};

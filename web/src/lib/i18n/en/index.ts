@@ -1,0 +1,31 @@
+// English, composed of a file for each page. Its shape is the dictionary's type: a key that is
+// missing in ../zh/ does not compile.
+
+import * as alerts from './alerts';
+import * as charts from './charts';
+import * as common from './common';
+import * as data from './data';
+import * as entrance from './entrance';
+import { errorsEn } from './errors';
+import * as events from './events';
+import * as fleet from './fleet';
+import * as form from './form';
+import * as server from './server';
+import * as settings from './settings';
+
+export const en = {
+  name: 'English',
+  ...common,
+  ...entrance,
+  ...fleet,
+  ...server,
+  ...charts,
+  ...form,
+  ...alerts,
+  ...data,
+  ...events,
+  ...settings,
+  errors: errorsEn,
+};
+
+export type Dict = typeof en;

@@ -1,0 +1,45 @@
+// 告警页和告警内容。
+
+import type { Dict } from '../en';
+
+export const alerts: Dict['alerts'] = {
+  title: '告警',
+  open: '未解决',
+  resolved: '已解决',
+  search: '搜索服务器或内容',
+  anyLevel: '全部级别',
+  anyServer: '全部服务器',
+  select: (what) => `选择：${what}`,
+  selectAll: '全选当前列表',
+  selected: (count) => `已选 ${count} 条`,
+  resolve: '解决',
+  resolveSelected: (count) => `解决 ${count} 条告警`,
+  resolveAll: '解决全部',
+  resolveTitle: (count) => `解决 ${count} 条告警？`,
+  resolveText: '解决后，在原因消除或加重之前，该告警保持安静。服务器上不会有任何改变。',
+  resolvedDone: (count) => `已解决 ${count} 条告警。`,
+  none: '没有未解决的告警',
+  noneText: '一切平静。新告警一触发就会出现在这里。',
+  noneResolved: '没有已解决的告警',
+  noneMatch: '没有符合条件的告警',
+  level: '级别',
+  what: '内容',
+  since: '触发',
+  until: '解决',
+  by: (who) => `由 ${who}`,
+  byItself: '自动恢复',
+  lasted: (span) => `持续 ${span}`,
+  newCritical: (text) => `严重：${text}`,
+  newCriticalMany: (count) => `${count} 条新的严重告警`,
+  show: '查看',
+  export: '导出',
+  titleCount: (count) => `(${count}）`,
+  types: { cpu: 'CPU', memory: '内存', disk: '磁盘', unreachable: '无法采集' },
+  messages: {
+    cpu: (server, value, threshold) => `${server}：CPU 使用率 ${value}，达到阈值 ${threshold}`,
+    memory: (server, value, threshold) => `${server}：内存使用率 ${value}，达到阈值 ${threshold}`,
+    disk: (server, mount, value, threshold) =>
+      `${server}：磁盘 ${mount} 使用率 ${value}，达到阈值 ${threshold}`,
+    unreachable: (server, cause) => (cause === null ? `${server} 无法采集` : `${server} 无法采集：${cause}`),
+  },
+};

@@ -1,0 +1,29 @@
+// 中文，每页一个文件。类型即英文词典：缺一个键就无法编译。
+
+import type { Dict } from '../en';
+import * as alerts from './alerts';
+import * as charts from './charts';
+import * as common from './common';
+import * as data from './data';
+import * as entrance from './entrance';
+import { errorsZh } from './errors';
+import * as events from './events';
+import * as fleet from './fleet';
+import * as form from './form';
+import * as server from './server';
+import * as settings from './settings';
+
+export const zh: Dict = {
+  name: '中文',
+  ...common,
+  ...entrance,
+  ...fleet,
+  ...server,
+  ...charts,
+  ...form,
+  ...alerts,
+  ...data,
+  ...events,
+  ...settings,
+  errors: errorsZh,
+};
