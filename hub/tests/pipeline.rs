@@ -11,9 +11,9 @@ mod support;
 use gander_hub::{
     ingest::{IngestError, Resolve},
     model::{
-        Actor, CollectErrorCode, EventKind, Level, Status,
+        Actor, CollectErrorCode, EventKind, Level, ServerId, Status,
         alert::{AlertPhase, Rule},
-        reading::Contact,
+        reading::{Contact, Fate, Reading, ReceiptBook},
     },
     store::{AlertQuery, DeleteRange, EventQuery},
 };
@@ -56,6 +56,25 @@ async fn a_reading_is_stored_and_then_shown() {
             .iter()
             .any(|event| event.event.kind == EventKind::ServerOnline)
     );
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_receipt_is_given_once_the_whole_batch_is_on_the_disk() {
+    let hub = Pipeline::start().await;
+    let server = hub.enrol("web-1").await;
+    let unknown = ServerId(server.0 + 1);
+    let (book, settled) = ReceiptBook::new();
+    for (of, seconds) in [(server, 3), (server, 2), (unknown, 1)] {
+        hub.send(Reading {
+            receipt: Some(book.leaf()),
+            ..reading(of, seconds_ago(seconds), values(100, 100))
+        })
+        .await;
+    }
+    drop(book);
+    assert_eq!(settled.fate().await, Fate::Committed);
+    assert_eq!(hub.store.count_samples(&ALL).await.unwrap(), 2);
     hub.stop().await;
 }
 
@@ -289,8 +308,15 @@ async fn inside_a_small_disk() {
 
     // Full at the end: the stop says what could not be stored, in time.
     let ballast = small_disk::fill(&disk);
-    hub.send(reading(server, seconds_ago(1), values(100, 100))).await;
+    let (book, settled) = ReceiptBook::new();
+    hub.send(Reading {
+        receipt: Some(book.leaf()),
+        ..reading(server, seconds_ago(1), values(100, 100))
+    })
+    .await;
+    drop(book);
     let error = hub.stop_with_error().await;
+    assert_eq!(settled.fate().await, Fate::Lost, "the sender is to send it again");
     assert!(error.contains("could not be stored"), "{error}");
     std::fs::remove_file(ballast).unwrap();
 }

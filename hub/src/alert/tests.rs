@@ -81,6 +81,7 @@ pub(super) fn reading(seconds: i64, outcome: Result<Snapshot, CollectError>) -> 
         taken_at: at(seconds),
         outcome: outcome.map(Box::new),
         contact: None,
+        receipt: None,
     }
 }
 

@@ -271,6 +271,7 @@ impl Node {
             taken_at: sight.taken_at,
             outcome: Ok(Box::new(sight.snapshot)),
             contact: sight.contact,
+            receipt: None,
         };
         self.shared.readings.send(reading).await
     }
@@ -285,6 +286,7 @@ impl Node {
             taken_at: Timestamp::now(),
             outcome: Err(trouble.error.clone()),
             contact: None,
+            receipt: None,
         };
         self.shared.readings.send(reading).await
     }

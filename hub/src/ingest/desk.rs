@@ -18,6 +18,7 @@ use crate::{
         Actor, Alert, AlertId, Event, EventKind, Reading, Server, ServerId, ServerState, Status, Timestamp,
         alert::AlertPhase,
         commit::{AlertChange, Commit, Sample},
+        reading::Receipt,
     },
 };
 
@@ -30,12 +31,14 @@ struct Known {
 }
 
 /// What to make durable, and what to tell once it is.
-#[derive(Default, Clone)]
+#[derive(Default)]
 pub(super) struct Work {
     pub(super) commit: Commit,
     pub(super) delta: Delta,
     /// Readings it came from, those of unknown servers included.
     pub(super) readings: usize,
+    /// Settled once it is durable.
+    pub(super) receipts: Vec<Receipt>,
 }
 
 impl Work {
@@ -115,8 +118,9 @@ impl Desk {
             ..Work::default()
         };
         let mut touched = BTreeSet::new();
-        for reading in readings {
+        for mut reading in readings {
             let server_id = reading.server_id;
+            work.receipts.extend(reading.receipt.take());
             if self.judge_one(reading, now, &mut work.commit) {
                 touched.insert(server_id);
             }
@@ -345,6 +349,7 @@ mod tests {
                 ..Snapshot::default()
             })),
             contact: None,
+            receipt: None,
         }
     }
 

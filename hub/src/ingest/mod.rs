@@ -5,7 +5,7 @@
 //! from it in one transaction. Only then [`Live`] is told. A commit that fails (the disk is
 //! full, the database is locked) is kept and tried again unchanged; meanwhile no reading is
 //! taken from the channel, which fills and slows the collectors down. So nothing is lost,
-//! nothing is written twice, and what the alert engine knows is what the database holds, or
+//! nothing is written twice; a reading's receipt tells its sender when it is durable; and what the alert engine knows is what the database holds, or
 //! will hold before anything else.
 
 mod desk;
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alert::Policy,
     live::Live,
-    model::{Actor, Alert, Reading, Timestamp},
+    model::{Actor, Alert, Reading, Timestamp, reading::Receipt},
     store::{Store, StoreError},
 };
 use desk::{Desk, Work};
@@ -264,7 +264,8 @@ impl Ingest {
             self.note_failure(&error);
             return;
         }
-        if let Some(Unsaved { work, .. }) = self.unsaved.take() {
+        if let Some(Unsaved { mut work, .. }) = self.unsaved.take() {
+            work.receipts.drain(..).for_each(Receipt::committed);
             self.note_success(&work);
             if !work.delta.is_empty() {
                 self.live.publish(work.delta);

@@ -195,6 +195,7 @@ pub(super) mod tests {
                 params: BTreeMap::new(),
             }),
             contact: None,
+            receipt: None,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod host_key;
 pub mod ip_range;
 pub mod metric;
 pub mod reading;
+mod receipt;
 pub mod secret;
 pub mod server;
 pub mod time;

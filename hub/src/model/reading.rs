@@ -3,10 +3,11 @@
 use gander_probe::Snapshot;
 use serde::{Deserialize, Serialize};
 
+pub use super::receipt::{Fate, Receipt, ReceiptBook, Settled};
 use super::{HostKey, ServerId, Timestamp};
 
 /// One attempt to look at one server.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Reading {
     /// Which server.
     pub server_id: ServerId,
@@ -18,6 +19,8 @@ pub struct Reading {
     pub outcome: Result<Box<Snapshot>, CollectError>,
     /// Set on the first reading of a new connection.
     pub contact: Option<Contact>,
+    /// Tells the sender what became of it, where the sender waits to know.
+    pub receipt: Option<Receipt>,
 }
 
 /// What a new connection showed of its peer.

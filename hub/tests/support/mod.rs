@@ -176,6 +176,7 @@ pub(crate) fn reading(server_id: ServerId, taken_at: Timestamp, snapshot: Snapsh
         taken_at,
         outcome: Ok(Box::new(snapshot)),
         contact: None,
+        receipt: None,
     }
 }
 

@@ -239,6 +239,7 @@ fn healthy(server_id: ServerId, taken_at: Timestamp, disk_permille: u16) -> Read
         taken_at,
         outcome: Ok(Box::new(snapshot)),
         contact: None,
+        receipt: None,
     }
 }
 
@@ -254,6 +255,7 @@ fn refused(server_id: ServerId, taken_at: Timestamp) -> Reading {
             params: BTreeMap::new(),
         }),
         contact: None,
+        receipt: None,
     }
 }
 
