@@ -11,11 +11,17 @@ mod local;
 mod node;
 mod pace;
 mod plan;
+#[allow(
+    dead_code,
+    reason = "followed by the tasks of the servers once they arbitrate"
+)]
+mod presence;
 mod scheduler;
 mod ssh;
 
 use std::{sync::Arc, time::Duration};
 
+pub use presence::{AgentPresence, AgentStream};
 pub use scheduler::Collector;
 pub use ssh::{fetch_host_key, key::parse_private_key, test};
 
