@@ -1,0 +1,1 @@
+//! Nothing but the test `generated`, which makes `proto/src/generated` and checks it.
