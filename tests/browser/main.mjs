@@ -1,5 +1,7 @@
 // The dashboard's main flows in a real browser, against a real hub and a real sshd.
 // `make test ONLY=browser` runs it; tests/src/bin/browser.rs starts the sshd and this.
+// GANDER_BROWSER_ONLY="Zoom, Alerts" runs these and what they cannot go without; those that need no
+// sshd run with `GANDER_HUB_BIN=target/debug/gander-hub node tests/browser/main.mjs`.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { launch, Complaints } from './lib/browser.mjs';
@@ -14,9 +16,11 @@ import { offline } from './flows/offline.mjs';
 import { language, theme } from './flows/preferences.mjs';
 import { serverPage } from './flows/server-page.mjs';
 import { viewer } from './flows/viewer.mjs';
+import { zoom } from './flows/zoom.mjs';
 
 const out = new URL('./out/', import.meta.url).pathname;
-const peer = JSON.parse(process.env.GANDER_BROWSER_PEER);
+const peer = JSON.parse(process.env.GANDER_BROWSER_PEER ?? 'null');
+const only = process.env.GANDER_BROWSER_ONLY?.split(',').map((name) => name.trim());
 
 const hub = await Hub.start();
 const browser = await launch();
@@ -55,6 +59,7 @@ try {
     "The hub's own machine": localServerLive,
     'Add a server': addServer,
     'Server page': serverPage,
+    Zoom: zoom,
     'Cards and table': fleetViews,
     Alerts: alerts,
     'Data management': data,
@@ -65,7 +70,10 @@ try {
     'On a phone': phone,
     'The hub goes and comes back': offline,
   };
+  for (const name of only ?? []) if (!flows[name]) throw new Error(`there is no flow called ${name}`);
   for (const [name, flow] of Object.entries(flows)) {
+    const needed = [firstStart, logIn].includes(flow) || (peer !== null && flow === addServer);
+    if (only && !needed && !only.includes(name)) continue;
     const fine = await run(name, () => flow(stage), onFailure);
     // Without a log-in or a server none of the others can pass.
     if (!fine && [firstStart, logIn, addServer].includes(flow)) break;

@@ -23,6 +23,12 @@ describe('numbers', () => {
     expect(en.percent(99.96)).toBe('100.0%');
   });
 
+  it('leaves the decimal of a full share out where room is short', () => {
+    expect(en.share(99.94)).toBe('99.9%');
+    expect(en.share(99.95)).toBe('100%');
+    expect(en.share(null)).toBe(absent);
+  });
+
   it('writes sizes with three digits in the unit that fits', () => {
     expect(en.bytes(999)).toBe('999 B');
     expect(en.bytes(1024)).toBe('1 KiB');

@@ -61,6 +61,11 @@ export class Formatter {
     return known(value) ? `${this.fixed(value, digits)}%` : absent;
   }
 
+  /** A share of a whole where room is short: `42.3%`, and `100%` when it is full. */
+  share(value: Value): string {
+    return this.percent(value, known(value) && value >= 99.95 ? 0 : 1);
+  }
+
   /** `1.5 GiB`, three significant digits. */
   bytes(value: Value): string {
     if (!known(value)) return absent;

@@ -4,7 +4,8 @@ import type { Snapshot } from '$lib/api/types';
 import type { Dict } from '$lib/i18n/index.svelte';
 
 export type Metric = keyof Dict['charts']['series'];
-export type ChartName = Exclude<keyof Dict['charts'], 'series' | 'groups' | 'hidden'>;
+type OtherWords = 'series' | 'groups' | 'shownOf' | 'choose' | 'searchSeries' | 'greatest' | 'peak';
+export type ChartName = Exclude<keyof Dict['charts'], OtherWords>;
 export type ChartGroup = keyof Dict['charts']['groups'];
 
 /** How values are written and which way the axis grows. */

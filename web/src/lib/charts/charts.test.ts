@@ -2,7 +2,16 @@ import { describe, expect, it } from 'vitest';
 import type { SeriesAnswer, Snapshot } from '$lib/api/types';
 import { Formatter } from '$lib/format';
 import { charts, liveValues, seriesKey } from './catalogue';
-import { fromAnswer, greatest, joinShortGaps, stack, summary, withTail, type ChartData } from './data';
+import {
+  fromAnswer,
+  greatestKeys,
+  joinShortGaps,
+  only,
+  stack,
+  summary,
+  withTail,
+  type ChartData,
+} from './data';
 import { preset, refreshEvery, spanOf } from './span';
 import { overlay } from './tail.svelte';
 import { axisTop, writeValue } from './units';
@@ -148,7 +157,7 @@ describe('many series', () => {
       },
       cpu,
     );
-    expect(greatest(data, 2).columns.map((column) => column.label)).toEqual(['0', '2']);
+    expect(only(data, greatestKeys(data, 2)).columns.map((column) => column.label)).toEqual(['0', '2']);
     expect(summary(data.columns[2] as never)).toEqual({ min: 9, avg: 9, max: 9 });
   });
 });
@@ -172,8 +181,17 @@ describe('a snapshot', () => {
 describe('spans', () => {
   it('come from the address', () => {
     expect(spanOf(new URLSearchParams('span=h6'))).toEqual(preset('h6'));
-    expect(spanOf(new URLSearchParams('from=1000&to=2000'))).toEqual({ kind: 'fixed', from: 1000, to: 2000 });
-    for (const text of ['', 'span=x', 'from=5&to=1', 'from=a&to=b']) {
+    expect(spanOf(new URLSearchParams('span=y1'))).toEqual(preset('y1'));
+    expect(spanOf(new URLSearchParams('from=1000&to=9000'))).toEqual({ kind: 'fixed', from: 1000, to: 9000 });
+    for (const text of [
+      '',
+      'span=x',
+      'from=5&to=1',
+      'from=a&to=b',
+      'from=1000&to=2000',
+      'from=1.5&to=9000.5',
+      'from=1&to=9e15',
+    ]) {
       expect(spanOf(new URLSearchParams(text)), text).toEqual(preset('m15'));
     }
   });

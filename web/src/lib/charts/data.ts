@@ -147,18 +147,21 @@ export function joinShortGaps(data: ChartData, longest: number): ChartData {
   };
 }
 
-/** The columns with the greatest values, at most `most` of them, in their order. */
-export function greatest(data: ChartData, most: number): ChartData {
-  if (data.columns.length <= most) return data;
+/** The keys of the columns with the greatest values, at most `most` of them. */
+export function greatestKeys(data: ChartData, most: number): Set<string> {
   const weight = (column: Column) => column.max.reduce<number>((top, value) => Math.max(top, value ?? 0), 0);
-  const kept = new Set(
+  return new Set(
     data.columns
       .map((column) => ({ key: column.key, weight: weight(column) }))
       .sort((a, b) => b.weight - a.weight)
       .slice(0, most)
       .map(({ key }) => key),
   );
-  return { ...data, columns: data.columns.filter((column) => kept.has(column.key)) };
+}
+
+/** Only the columns with these keys, in their order. */
+export function only(data: ChartData, keys: ReadonlySet<string>): ChartData {
+  return { ...data, columns: data.columns.filter((column) => keys.has(column.key)) };
 }
 
 /** Sums from below, for layers on top of each other. A row nobody knows stays unknown. */

@@ -1,5 +1,7 @@
 // The span of time the charts show: the last so long, or from here to there.
 
+import { longest, shortest } from './zoom';
+
 export const presets = {
   m15: 15 * 60_000,
   h1: 3_600_000,
@@ -7,6 +9,8 @@ export const presets = {
   h24: 24 * 3_600_000,
   d7: 7 * 86_400_000,
   d30: 30 * 86_400_000,
+  d90: 90 * 86_400_000,
+  y1: 365 * 86_400_000,
 } as const;
 export type PresetName = keyof typeof presets;
 export const presetNames = Object.keys(presets) as PresetName[];
@@ -22,8 +26,10 @@ export function preset(name: PresetName): ChartSpan {
 export function spanOf(search: URLSearchParams): ChartSpan {
   const from = Number(search.get('from'));
   const to = Number(search.get('to'));
-  if (Number.isFinite(from) && Number.isFinite(to) && from > 0 && to > from)
-    return { kind: 'fixed', from, to };
+  if (Number.isSafeInteger(from) && Number.isSafeInteger(to) && from > 0) {
+    // An address may have been written by hand: what cannot be shown falls back to the default.
+    if (to - from >= shortest && to - from <= longest) return { kind: 'fixed', from, to };
+  }
   const name = presetNames.find((one) => one === search.get('span'));
   return preset(name ?? 'm15');
 }

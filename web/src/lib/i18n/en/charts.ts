@@ -71,5 +71,9 @@ export const charts = {
     network: 'Network',
     system: 'System',
   },
-  hidden: 'hidden',
+  shownOf: (shown: number, all: number) => `${shown} of ${all} shown`,
+  choose: 'series shown',
+  searchSeries: 'Search series',
+  greatest: (count: number) => `Greatest ${count}`,
+  peak: (value: string) => `peak ${value}`,
 };

@@ -73,5 +73,9 @@ export const charts: Dict['charts'] = {
     network: '网络',
     system: '系统',
   },
-  hidden: '已隐藏',
+  shownOf: (shown, all) => `显示 ${shown} / ${all}`,
+  choose: '选择曲线',
+  searchSeries: '搜索曲线',
+  greatest: (count) => `最大的 ${count} 条`,
+  peak: (value) => `峰值 ${value}`,
 };
