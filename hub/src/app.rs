@@ -17,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{self, ApiParts, ApiSettings, ApiState, CollectHandle},
+    backup::{BackupConfig, Backups},
     collect::{CollectConfig, Collector},
     config::{Config, format_duration},
     ingest::{Ingest, IngestConfig},
     model::{Event, EventKind, Timestamp},
-    store::{MasterKey, Store},
+    store::{DatabaseLock, MasterKey, Store},
 };
 use targets::TargetsTask;
 use tasks::Tasks;
@@ -45,6 +46,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let listener = listen::bind(config.http_listen).await?;
     let address = listener.local_addr().context("the listening address")?;
 
+    let _lock = DatabaseLock::take(&config.database_path)?;
     let key = MasterKey::load_or_create(&config.master_key_path())?;
     let store = Store::open(&config.database_path, key).await?;
     let stopped = serve(&config, store.clone(), listener, address).await;
@@ -104,6 +106,7 @@ async fn serve(
         refresh,
         reading_sender,
     );
+    let (backups, backup_handle) = Backups::new(store.clone(), backup_config(config));
     let shutdown = CancellationToken::new();
     let (api_state, feed) = ApiState::new(ApiParts {
         store: store.clone(),
@@ -113,6 +116,7 @@ async fn serve(
             config: Arc::new(collect_config),
             refresh: refresh_sender,
         },
+        backups: backup_handle,
         settings: ApiSettings {
             public_url: config.public_url.clone(),
             cors_origins: config.cors_origins.clone(),
@@ -129,6 +133,7 @@ async fn serve(
     tasks.spawn("http", api::serve(listener, api_state, shutdown.clone()));
     let housekeeping = housekeeping::Housekeeping::new(store.clone(), config.retention);
     tasks.spawn("housekeeping", housekeeping.run(shutdown.clone()));
+    tasks.spawn("backups", backups.run(shutdown.clone()));
     if let Some(watchdog) = systemd::Watchdog::wanted(ingest_handle.watch_progress()) {
         tasks.spawn("watchdog", watchdog.run(shutdown.clone()));
     }
@@ -142,6 +147,17 @@ async fn serve(
     systemd::ready(address);
 
     tasks.run_until_told(STOP_TIME).await
+}
+
+/// Where backups go, as configured.
+#[must_use]
+pub fn backup_config(config: &Config) -> BackupConfig {
+    BackupConfig {
+        directory: config.backup_directory(),
+        interval: config.backup_interval,
+        keep: config.backup_keep,
+        keep_weekly: config.backup_keep_weekly,
+    }
 }
 
 /// A watch of targets: what collection reads.

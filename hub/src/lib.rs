@@ -5,6 +5,7 @@
 pub mod alert;
 pub mod api;
 pub mod app;
+pub mod backup;
 pub mod cli;
 pub mod collect;
 pub mod config;

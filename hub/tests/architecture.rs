@@ -19,20 +19,24 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("alert", &["model"]),
     ("collect", &["model"]),
     ("live", &["model"]),
+    ("backup", &["model", "store"]),
     ("config", &["model"]),
     ("log", &["config"]),
     ("ingest", &["model", "store", "alert", "live"]),
-    ("api", &["model", "store", "alert", "live", "ingest", "collect"]),
+    (
+        "api",
+        &["model", "store", "alert", "live", "ingest", "collect", "backup"],
+    ),
     (
         "app",
         &[
-            "model", "store", "alert", "live", "ingest", "collect", "api", "config", "log",
+            "model", "store", "alert", "live", "ingest", "collect", "backup", "api", "config", "log",
         ],
     ),
     (
         "cli",
         &[
-            "model", "store", "alert", "live", "ingest", "collect", "api", "config", "log", "app",
+            "model", "store", "alert", "live", "ingest", "collect", "backup", "api", "config", "log", "app",
         ],
     ),
 ];

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "program/keeping.rs"]
+mod keeping;
 mod support;
 
 use std::{

@@ -14,7 +14,8 @@ use super::{
         ws::{Message, WatchRequest},
     },
     handlers::{
-        alerts, events, export, metrics, probes, series, servers, session, setup, system, tokens, users,
+        alerts, backups, events, export, metrics, probes, series, servers, session, setup, system, tokens,
+        users,
     },
     table::Table,
     ws,
@@ -27,6 +28,7 @@ pub(super) fn table() -> Table {
         .open(routes!(system::health))
         .viewer(routes!(system::stats))
         .viewer(routes!(system::storage))
+        .admin(routes!(backups::list_backups, backups::begin_backup))
         // people
         .open(routes!(setup::setup_state, setup::set_up))
         .open(routes!(session::login))

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    backup::BackupHandle,
     collect::{CollectConfig, Refresh},
     ingest::IngestHandle,
     live::Live,
@@ -70,6 +71,8 @@ pub struct ApiParts {
     pub ingest: IngestHandle,
     /// Looks on request.
     pub collect: CollectHandle,
+    /// Backups on request.
+    pub backups: BackupHandle,
     /// Settings.
     pub settings: ApiSettings,
     /// Ends every WebSocket (with 1001) and every stream.
@@ -92,6 +95,8 @@ pub struct Shared {
     pub ingest: IngestHandle,
     /// Looks on request.
     pub collect: CollectHandle,
+    /// Backups on request.
+    pub backups: BackupHandle,
     /// Settings.
     pub settings: ApiSettings,
     /// Ends every WebSocket and every stream.
@@ -127,6 +132,7 @@ impl ApiState {
             live: parts.live,
             ingest: parts.ingest,
             collect: parts.collect,
+            backups: parts.backups,
             settings: parts.settings,
             shutdown: parts.shutdown,
             passwords: Passwords::new(),

@@ -1,11 +1,14 @@
 //! The command line: picks a subcommand, loads the configuration, runs it.
 //!
 //! Answers go to standard output, everything else to standard error. Exit code 0: done; 1: it
-//! failed, with one line that says why; 2: the command line is wrong.
+//! failed, with one line that says why; 2: the command line is wrong; 3: what was checked is not sound.
 
+mod backup;
+mod check;
 mod check_config;
 mod health;
 mod password;
+mod restore;
 mod settings;
 mod token;
 mod user;
@@ -61,6 +64,15 @@ enum Command {
     /// Tokens of programs: create, list, delete
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::Command),
+    /// Make a verified backup of the database now; works while the hub runs
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(backup::Options),
+    /// Take a backup for the database; the one that was there is kept
+    #[command(after_help = restore::EXAMPLES)]
+    Restore(restore::Options),
+    /// Check whether the database (or a backup) is sound, and mend it
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Options),
     /// Print the description of the REST interface (OpenAPI, JSON)
     #[command(after_help = "Example:\n  gander-hub openapi > openapi.json")]
     Openapi,
@@ -123,6 +135,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::CheckConfig => print(&check_config::text(&effective)),
         Command::User(command) => Box::pin(user::run(&config, command)).await?,
         Command::Token(command) => token::run(&config, command).await?,
+        Command::Backup(options) => Box::pin(backup::run(&config, options)).await?,
+        Command::Restore(options) => Box::pin(restore::run(&config, options)).await?,
+        Command::Check(options) => return Box::pin(check::run(&config, options)).await,
         Command::Health => return health::run(&config).await,
         Command::Openapi => {}
     }
@@ -140,8 +155,17 @@ fn print(text: &str) {
     let _ = out.flush();
 }
 
-/// Opens the database of a hub that was started at least once; the hub may run meanwhile.
-async fn open_store(config: &Config) -> anyhow::Result<Store> {
+/// A remark for the person at the terminal, beside the answer.
+#[expect(
+    clippy::print_stderr,
+    reason = "remarks of the command line go to standard error"
+)]
+fn note(text: &str) {
+    eprintln!("{text}");
+}
+
+/// The database of a hub that was started at least once.
+fn existing_database(config: &Config) -> anyhow::Result<&std::path::Path> {
     let path = &config.database_path;
     if !path.exists() {
         anyhow::bail!(
@@ -149,6 +173,12 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
             path.display()
         );
     }
+    Ok(path)
+}
+
+/// Opens the database of a hub that was started at least once; the hub may run meanwhile.
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let path = existing_database(config)?;
     let key = MasterKey::load_or_create(&config.master_key_path())?;
     Ok(Store::open(path, key).await?)
 }

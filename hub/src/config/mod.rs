@@ -35,6 +35,14 @@ pub struct Config {
     pub master_key_file: Option<PathBuf>,
     /// How long samples are kept; `None`: for ever.
     pub retention: Option<Duration>,
+    /// Where backups go; `None`: `backups` beside the database.
+    pub backup_directory: Option<PathBuf>,
+    /// Time between two backups; `None`: only on request.
+    pub backup_interval: Option<Duration>,
+    /// How many backups are kept.
+    pub backup_keep: u32,
+    /// How many weeks keep their newest backup beyond that.
+    pub backup_keep_weekly: u32,
     /// Poll interval of servers that have none of their own.
     pub interval: Duration,
     /// Whether the hub's own machine is monitored from the first start.
@@ -56,6 +64,15 @@ impl Config {
         match &self.master_key_file {
             Some(path) => path.clone(),
             None => self.database_path.with_file_name("master.key"),
+        }
+    }
+
+    /// Where backups go: the directory named, or `backups` beside the database.
+    #[must_use]
+    pub fn backup_directory(&self) -> PathBuf {
+        match &self.backup_directory {
+            Some(path) => path.clone(),
+            None => self.database_path.with_file_name("backups"),
         }
     }
 }

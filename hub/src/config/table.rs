@@ -98,6 +98,47 @@ pub const SETTINGS: &[Setting] = &[
         apply: |config, text| set(&mut config.retention, values::retention(text)),
     },
     Setting {
+        path: "backup.directory",
+        env: &["GANDER_BACKUP_DIRECTORY"],
+        default: "",
+        accepted: "the path of a directory",
+        about: "Where backups of the database go; by default backups beside the database. Better: another disk.",
+        secret: false,
+        apply: |config, text| {
+            set(
+                &mut config.backup_directory,
+                values::optional(text, values::directory),
+            )
+        },
+    },
+    Setting {
+        path: "backup.interval",
+        env: &["GANDER_BACKUP_INTERVAL"],
+        default: "1d",
+        accepted: "a time such as 6h or 1d (at least 1m), or off",
+        about: "Time between two backups.",
+        secret: false,
+        apply: |config, text| set(&mut config.backup_interval, values::backup_interval(text)),
+    },
+    Setting {
+        path: "backup.keep",
+        env: &["GANDER_BACKUP_KEEP"],
+        default: "7",
+        accepted: "a number from 1 to 1000",
+        about: "How many backups are kept; older ones are removed.",
+        secret: false,
+        apply: |config, text| set(&mut config.backup_keep, values::number(text, 1..=1000)),
+    },
+    Setting {
+        path: "backup.keep_weekly",
+        env: &["GANDER_BACKUP_KEEP_WEEKLY"],
+        default: "0",
+        accepted: "a number from 0 to 1000",
+        about: "Of how many weeks the newest backup is kept beyond that.",
+        secret: false,
+        apply: |config, text| set(&mut config.backup_keep_weekly, values::number(text, 0..=1000)),
+    },
+    Setting {
         path: "collect.interval",
         env: &["GANDER_INTERVAL"],
         default: "30s",

@@ -47,6 +47,24 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+pub(super) fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        Err(String::new())
+    } else {
+        Ok(text.into())
+    }
+}
+
+pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, String> {
+    parsed(text).and_then(|number| {
+        if range.contains(&number) {
+            Ok(number)
+        } else {
+            Err(String::new())
+        }
+    })
+}
+
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -96,6 +114,17 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     } else {
         Err("it is too short or too long".into())
     }
+}
+
+pub(super) fn backup_interval(text: &str) -> Result<Option<Duration>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let interval = parse_duration(text)?;
+    if interval.as_secs() < 60 {
+        return Err("it is too short".into());
+    }
+    Ok(Some(interval))
 }
 
 pub(super) fn retention(text: &str) -> Result<Option<Duration>, String> {
@@ -167,6 +196,10 @@ pub(super) fn to_toml(path: &str, text: &str) -> String {
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             toml::Value::Array(parts.map(toml::Value::from).collect()).to_string()
         }
+        "backup.keep" | "backup.keep_weekly" => text.parse::<i64>().map_or_else(
+            |_| toml::Value::from(text).to_string(),
+            |number| number.to_string(),
+        ),
         "collect.local_server" => boolean(text).unwrap_or_default().to_string(),
         _ => toml::Value::from(text).to_string(),
     }

@@ -53,6 +53,16 @@ pub enum EventKind {
     UserChanged,
     /// An API token was made or removed.
     TokenChanged,
+    /// A backup was made and verified; `details` holds its name and size.
+    BackupMade,
+    /// A backup could not be made; `details` holds the reason.
+    BackupFailed,
+    /// The database was replaced by a backup.
+    DatabaseRestored,
+    /// The data of the original system was taken over.
+    DataImported,
+    /// Readings could not be stored for a while (a full disk); they were kept and stored later.
+    StorageFailed,
 }
 
 /// Who did something: a user name, `token:NAME`, or nobody but the hub itself.

@@ -77,6 +77,28 @@ pub enum StoreError {
     /// Another program holds the database.
     #[error("the database is locked by another program: end it and try again")]
     Busy,
+    /// Another hub runs on the database.
+    #[error(
+        "a hub{holder} uses {path}: stop it first (systemctl stop gander-hub, or end that process)",
+        path = path.display(), holder = holder.map_or_else(String::new, |pid| format!(" (process {pid})"))
+    )]
+    InUse {
+        /// The database.
+        path: PathBuf,
+        /// The hub's process, where it is known.
+        holder: Option<u32>,
+    },
+    /// A file that was to be taken for a database, or kept as a backup, does not verify.
+    #[error("{path} is not sound: {}", problems.join("; "), path = path.display())]
+    Unsound {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problems: Vec<String>,
+    },
+    /// Copying was given up because the hub stops.
+    #[error("it was given up half way: the hub stops")]
+    Interrupted,
     /// The database was written by a newer gander.
     #[error(
         "{path} was written by a newer gander (schema {found}, this one knows {known}): run that version or restore a backup",

@@ -10,16 +10,21 @@
 mod alerts;
 mod buckets;
 mod cells;
+mod check;
 mod commit;
+mod copy;
 mod error;
 mod events;
 mod latest;
 mod layout;
+mod lock;
 mod open;
 mod people;
 mod plan;
 mod query;
 mod remove;
+mod repair;
+mod restore;
 mod rows;
 mod samples;
 mod scan;
@@ -33,10 +38,15 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use check::{CheckReport, KeyFit, Problem, ProblemKind, check};
+pub use copy::{copy_database, free_bytes};
 pub use error::StoreError;
 pub use layout::{MAX_LABEL_BYTES, MAX_SERIES};
+pub use lock::DatabaseLock;
 pub use open::Store;
 pub use people::random_token;
+pub use repair::{Repair, repair};
+pub use restore::{Restored, restore};
 pub use seal::MasterKey;
 pub use types::{
     AlertQuery, Change, CommitReceipt, CredentialChange, Cursor, DeleteRange, EventQuery, Latest, MetricRow,

@@ -28,13 +28,13 @@ use crate::model::{ServerId, Timestamp};
 const OLDEST_SQLITE: &str = "3.51.3";
 const READERS: u32 = 6;
 /// How long to wait for another process that writes (`gander-hub token create`).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a reader may wait for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The log file is cut back to this after a burst.
 const WAL_LIMIT_BYTES: u32 = 64 << 20;
 
-static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+pub(super) static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// The store. A cheap handle: clone it freely.
 #[derive(Clone)]
@@ -346,7 +346,39 @@ pub(super) async fn put_meta(
 /// Makes the directory and an empty file only its owner can read, and checks that both can be
 /// written: SQLite would say no more than "unable to open".
 fn prepare_file(path: &Path) -> Result<()> {
-    let open = |error: std::io::Error| match error.raw_os_error().map(Errno::from_raw_os_error) {
+    prepare_directory(path)?;
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|error| explain_io(path, &error))
+}
+
+/// Makes the directory of a file, and checks that it can be written.
+pub(super) fn prepare_directory(path: &Path) -> Result<()> {
+    let directory = directory_of(path);
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(directory)
+        .map_err(|error| explain_io(path, &error))?;
+    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| explain_io(path, &error.into()))
+}
+
+/// The directory a file is in.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// What the system said of a file, in words that name the fix.
+pub(super) fn explain_io(path: &Path, error: &std::io::Error) -> StoreError {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::ACCESS | Errno::ROFS | Errno::PERM) => StoreError::ReadOnly {
             place: path.display().to_string(),
         },
@@ -355,25 +387,7 @@ fn prepare_file(path: &Path) -> Result<()> {
             path: path.to_owned(),
             reason: error.to_string(),
         },
-    };
-    let directory = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(directory)
-        .map_err(open)?;
-    rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| open(error.into()))?;
-    OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map(drop)
-        .map_err(open)
+    }
 }
 
 /// `3.51.3` as something that compares.
@@ -382,11 +396,7 @@ fn version_number(text: &str) -> Vec<u32> {
 }
 
 fn migrate_error(path: &Path, error: MigrateError) -> StoreError {
-    let known = MIGRATOR
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0);
+    let known = newest_schema();
     match error {
         MigrateError::VersionMissing(found) if found > known => StoreError::NewerSchema {
             path: path.to_owned(),
@@ -412,35 +422,52 @@ fn migrate_error(path: &Path, error: MigrateError) -> StoreError {
 /// Refuses a key that does not open the secrets that are there. Where there are none, the key
 /// in hand becomes the database's.
 async fn check_key(path: &Path, key: &MasterKey, connection: &mut SqliteConnection) -> Result<()> {
-    const META: &str = "store.key_check";
-    let place = Place {
-        table: "meta",
-        row: 0,
-        field: META,
-    };
-    let kept: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
-        .bind(META)
-        .fetch_optional(&mut *connection)
-        .await?;
-    let sealed = kept.and_then(|text| serde_json::from_str::<Vec<u8>>(&text).ok());
-    let fits = sealed
-        .as_ref()
-        .and_then(|sealed| key.open(&place, sealed))
-        .is_some_and(|text| text.expose() == KEY_CHECK);
-    if fits {
+    if key_fits(connection, key).await? {
         return Ok(());
     }
-    let secrets: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM server
-         WHERE password IS NOT NULL OR private_key IS NOT NULL OR passphrase IS NOT NULL)",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    if secrets {
+    if has_secrets(connection).await? {
         return Err(StoreError::WrongKey {
             path: path.to_owned(),
         });
     }
-    let text = serde_json::Value::from(key.seal(&place, KEY_CHECK)?).to_string();
-    put_meta(connection, META, Some(&text)).await
+    let text = serde_json::Value::from(key.seal(&KEY_PLACE, KEY_CHECK)?).to_string();
+    put_meta(connection, KEY_PLACE.field, Some(&text)).await
+}
+
+/// Where the text stands that only the database's key opens.
+const KEY_PLACE: Place = Place {
+    table: "meta",
+    row: 0,
+    field: "store.key_check",
+};
+
+/// Whether this is the key that the database's secrets are sealed with.
+pub(super) async fn key_fits(connection: &mut SqliteConnection, key: &MasterKey) -> Result<bool> {
+    let kept: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
+        .bind(KEY_PLACE.field)
+        .fetch_optional(connection)
+        .await?;
+    let sealed = kept.and_then(|text| serde_json::from_str::<Vec<u8>>(&text).ok());
+    Ok(sealed
+        .and_then(|sealed| key.open(&KEY_PLACE, &sealed))
+        .is_some_and(|text| text.expose() == KEY_CHECK))
+}
+
+/// Whether anything is sealed in the database.
+pub(super) async fn has_secrets(connection: &mut SqliteConnection) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM server
+         WHERE password IS NOT NULL OR private_key IS NOT NULL OR passphrase IS NOT NULL)",
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+/// The newest schema this program knows.
+pub(super) fn newest_schema() -> i64 {
+    MIGRATOR
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0)
 }

@@ -60,6 +60,18 @@ impl MasterKey {
         }
     }
 
+    /// Reads the key file; `None` where there is none.
+    ///
+    /// # Errors
+    /// The file is readable by others, is not a key, or cannot be read.
+    pub fn load_existing(path: &Path) -> Result<Option<Self>> {
+        match OpenOptions::new().read(true).open(path) {
+            Ok(file) => Self::load(path, file).map(Some),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(key_file(path, format!("cannot be read: {error}"))),
+        }
+    }
+
     fn load(path: &Path, file: File) -> Result<Self> {
         let metadata = file
             .metadata()

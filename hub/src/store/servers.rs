@@ -16,9 +16,9 @@ use crate::model::{Actor, Event, EventKind, HostKey, Secret, Server, ServerId, T
 /// Chains of jump hosts longer than this are a mistake.
 const LONGEST_JUMP_CHAIN: usize = 8;
 
-const PASSWORD: &str = "password";
-const PRIVATE_KEY: &str = "private key";
-const PASSPHRASE: &str = "passphrase";
+pub(super) const PASSWORD: &str = "password";
+pub(super) const PRIVATE_KEY: &str = "private key";
+pub(super) const PASSPHRASE: &str = "passphrase";
 
 const SELECT: &str = "SELECT id, name, ip, ssh_port, ssh_user, transport, interval_seconds, jump_server_id, \
      tags, group_name, cpu_warning_percent, cpu_critical_percent, memory_warning_percent, \
@@ -227,7 +227,7 @@ pub(super) async fn pin_first(
     Ok(updated.rows_affected() > 0)
 }
 
-fn place(id: ServerId, field: &'static str) -> Place {
+pub(super) fn place(id: ServerId, field: &'static str) -> Place {
     Place {
         table: "server",
         row: id.0,

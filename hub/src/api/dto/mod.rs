@@ -8,6 +8,7 @@
 //! * every other struct serialises all of its fields: what is not known is `null`, never missing.
 
 pub mod alert;
+pub mod backup;
 pub mod event;
 pub mod metric;
 pub mod people;

@@ -16,6 +16,8 @@ pub struct Health {
     pub version: &'static str,
     /// Each check by name: `store`, `ingest`.
     pub checks: BTreeMap<&'static str, Check>,
+    /// What somebody should look at, though the hub works: `backup` when the last one failed.
+    pub warnings: BTreeMap<&'static str, String>,
 }
 
 /// One check of the hub's health.

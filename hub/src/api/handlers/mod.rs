@@ -2,7 +2,8 @@
 //! and writes a DTO; who may call it stands in [`super::routes`].
 
 pub(super) mod alerts;
-pub(super) mod events;
+pub(super) mod backups;
+pub(crate) mod events;
 pub(super) mod export;
 pub(super) mod metrics;
 pub(super) mod probes;

@@ -46,6 +46,7 @@ pub(crate) async fn health(State(state): State<ApiState>) -> (StatusCode, Json<H
         status: if ok { "ok" } else { "failing" },
         version: env!("CARGO_PKG_VERSION"),
         checks,
+        warnings: warnings(&state),
     };
     let status = if ok {
         StatusCode::OK
@@ -53,6 +54,19 @@ pub(crate) async fn health(State(state): State<ApiState>) -> (StatusCode, Json<H
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, Json(health))
+}
+
+/// What needs a person, but not another hub: never a reason for 503. Everybody may read it, so
+/// it names no path.
+fn warnings(state: &ApiState) -> BTreeMap<&'static str, String> {
+    let mut warnings = BTreeMap::new();
+    if let Some(error) = state.backups.state().last_error {
+        warnings.insert(
+            "backup",
+            format!("the backup of {} failed: GET /api/backups says why", error.at),
+        );
+    }
+    warnings
 }
 
 async fn check_store(state: &ApiState) -> Check {

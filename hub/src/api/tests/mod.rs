@@ -2,6 +2,7 @@
 //! of its own. Requests go through every layer; nothing is replaced but the network.
 
 mod access;
+mod backups;
 mod data;
 mod enrolment;
 mod envelope;
@@ -25,6 +26,7 @@ use tower::ServiceExt;
 
 use super::{ApiParts, ApiSettings, ApiState, CollectHandle, password};
 use crate::{
+    backup::{BackupConfig, Backups},
     collect::{CollectConfig, Refresh},
     ingest::{Ingest, IngestConfig},
     model::{CollectError, CollectErrorCode, Origin, Reading, Role, ServerId, Timestamp, event::Actor},
@@ -68,6 +70,15 @@ impl TestApp {
         let (readings, receiver) = mpsc::channel(256);
         let (refresh, refreshes) = mpsc::channel(8);
         let shutdown = CancellationToken::new();
+        let (backups, backup_handle) = Backups::new(
+            store.clone(),
+            BackupConfig {
+                directory: directory.path().join("backups"),
+                interval: None,
+                keep: 2,
+                keep_weekly: 0,
+            },
+        );
         let (state, feed) = ApiState::new(ApiParts {
             store: store.clone(),
             live,
@@ -76,9 +87,11 @@ impl TestApp {
                 config: Arc::new(CollectConfig::default()),
                 refresh,
             },
+            backups: backup_handle,
             settings,
             shutdown: shutdown.clone(),
         });
+        tokio::spawn(backups.run(shutdown.clone()));
         tokio::spawn(ingest.run(receiver, shutdown.clone()));
         tokio::spawn(feed.run(shutdown.clone()));
         Self {

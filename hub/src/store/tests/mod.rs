@@ -1,6 +1,7 @@
 //! Tests of the store on real files in temporary directories.
 
 mod crash;
+mod keeping;
 mod model;
 mod opening;
 mod people;

@@ -61,6 +61,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The backups there are, newest first, and when the next one is due */
+        get: operations["list_backups"];
+        put?: never;
+        /**
+         * Make a backup now
+         * @description Answers at once; `running_since` is null again when it is made. A backup that is being made
+         *     already is 409 `backup_running`.
+         */
+        post: operations["begin_backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -676,6 +698,55 @@ export interface components {
             /** @description What its bearer may do. */
             role: components["schemas"]["Role"];
         };
+        /** @description A try that failed. */
+        BackupFailure: {
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /** @description Why, and what to do. */
+            message: string;
+        };
+        /** @description One backup. */
+        BackupFile: {
+            /**
+             * Format: int64
+             * @description Its size in bytes.
+             */
+            bytes: number;
+            /** @description Its file name. */
+            name: string;
+            /** @description Its SHA-256 in hexadecimal digits, noted when it was verified. */
+            sha256: string | null;
+            /** @description The moment it shows. */
+            taken_at: components["schemas"]["Timestamp"];
+            /** @description Whether it was checked page by page and value by value after it was written. */
+            verified: boolean;
+        };
+        /** @description The backups there are, and how the next one will be made. */
+        Backups: {
+            /** @description What is kept, newest first. */
+            backups: components["schemas"]["BackupFile"][];
+            /** @description The directory they are kept in. */
+            directory: string;
+            /**
+             * Format: int64
+             * @description Seconds between two of them; null when they are made on request only.
+             */
+            interval_seconds: number | null;
+            /**
+             * Format: int32
+             * @description How many are kept.
+             */
+            keep: number;
+            /**
+             * Format: int32
+             * @description Of how many weeks the newest one is kept beyond that.
+             */
+            keep_weekly: number;
+            last_error: components["schemas"]["BackupFailure"] | null;
+            last_success: components["schemas"]["Timestamp"] | null;
+            next_run: components["schemas"]["Timestamp"] | null;
+            running_since: components["schemas"]["Timestamp"] | null;
+        };
         /** @description One check of the hub's health. */
         Check: {
             /** @description What is wrong; null when it passed. */
@@ -858,7 +929,7 @@ export interface components {
          * @description The kinds of event.
          * @enum {string}
          */
-        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "logged_in" | "login_failed" | "user_changed" | "token_changed";
+        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed";
         /** @description One wrong field of a request. */
         FieldError: {
             /** @description Name of the field. */
@@ -917,6 +988,10 @@ export interface components {
             status: string;
             /** @description The hub's version. */
             version: string;
+            /** @description What somebody should look at, though the hub works: `backup` when the last one failed. */
+            warnings: {
+                [key: string]: string;
+            };
         };
         /** @description A host key in the words of `known_hosts`. */
         HostKey: {
@@ -2058,6 +2133,63 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_backups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backups"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It has begun */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backups"];
                 };
             };
             /** @description The one error envelope */

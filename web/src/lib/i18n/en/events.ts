@@ -24,6 +24,11 @@ export const events = {
     login_failed: 'Log-in failed',
     user_changed: 'User changed',
     token_changed: 'API token changed',
+    backup_made: 'Backup made',
+    backup_failed: 'Backup failed',
+    database_restored: 'Database restored',
+    data_imported: 'Data imported',
+    storage_failed: 'Values could not be stored',
   },
   parts: {
     offlineFor: (span: string) => `was offline for ${span}`,

@@ -26,6 +26,11 @@ export const events: Dict['events'] = {
     login_failed: '登录失败',
     user_changed: '用户变更',
     token_changed: 'API 令牌变更',
+    backup_made: '备份完成',
+    backup_failed: '备份失败',
+    database_restored: '恢复数据库',
+    data_imported: '导入数据',
+    storage_failed: '数据曾无法写入',
   },
   parts: {
     offlineFor: (span) => `离线 ${span}`,
