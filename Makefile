@@ -60,12 +60,17 @@ lint:
 test-deploy:
 	@tests/deploy/run.sh
 
-## bench: the benchmarks (figures depend on the machine; nothing is asserted)
+## bench: the benchmarks (figures depend on the machine; nothing is asserted); ONLY="poll store micro" picks some, RECORDING=FILE their samples
 .PHONY: bench
 bench: packages web
 	@deploy/install-packages.sh bench
-	@export CARGO_TARGET_$$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')_RUNNER="$$PWD/tests/as-root.sh"; \
-	  cargo bench --locked --workspace --benches
+	@tests/bench/run.sh $(ONLY)
+
+## recording: what this machine tells a probe, each second for SECONDS (7200), into RECORDING (recording.answers), for `make bench`
+.PHONY: recording
+recording: packages
+	@cargo run --locked --release -p gander-probe --example record -- \
+	  --seconds $(or $(SECONDS),7200) --out "$(or $(RECORDING),recording.answers)"
 
 ## soak: a hub and real sshds for SOAK_MINUTES (10), printing its memory, CPU and file size as it goes
 .PHONY: soak

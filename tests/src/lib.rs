@@ -17,8 +17,10 @@ pub mod fake_ssh;
 pub mod hub;
 pub mod live;
 pub mod log;
+pub mod measure;
 pub mod mount;
 pub mod nginx;
+pub mod recording;
 pub mod sshd;
 
 pub use api::{Answer, Api};

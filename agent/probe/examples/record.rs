@@ -102,6 +102,10 @@ fn write(file: &mut impl std::io::Write, number: u32, answer: &Answer, recorded:
     for fault in &answer.faults {
         body.push_str(&format!("?{} {}\n", fault.section, fault.reason));
     }
-    write!(file, "@gander answer {number} {}\n{body}@gander end {number}\n", body.len())?;
+    write!(
+        file,
+        "@gander answer {number} {}\n{body}@gander end {number}\n",
+        body.len()
+    )?;
     Ok(())
 }

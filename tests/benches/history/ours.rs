@@ -1,0 +1,165 @@
+//! gander's side: readings through the hub's ingest into a store, folding beside it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gander_e2e::measure::{own_cpu, percentile};
+use gander_hub::ingest::{Ingest, IngestConfig};
+use gander_hub::model::commit::{Commit, Sample};
+use gander_hub::model::metric::visit;
+use gander_hub::model::server::{ServerSpec, SshCredential, Thresholds};
+use gander_hub::model::{Actor, Origin, Reading, ServerId, Timestamp, Transport};
+use gander_hub::store::{MasterKey, Store};
+use gander_probe::Snapshot;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::fleet::Fleet;
+
+/// As between the hub's collectors and ingest.
+const READING_BACKLOG: usize = 4_096;
+
+/// What filling a store took.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Filled {
+    pub(crate) values: u64,
+    /// Of this process, copying the samples included.
+    pub(crate) cpu: Duration,
+    pub(crate) wall: Duration,
+    /// Of the database file and its log once all is folded and written back.
+    pub(crate) bytes: u64,
+}
+
+/// A database in a directory of its own.
+pub(crate) struct Ours {
+    pub(crate) store: Store,
+    pub(crate) path: PathBuf,
+    pub(crate) ids: Vec<ServerId>,
+}
+
+impl Ours {
+    pub(crate) async fn open(path: &Path) -> Self {
+        let store = Store::open(path, MasterKey::random().unwrap()).await.unwrap();
+        Self {
+            store,
+            path: path.to_owned(),
+            ids: Vec::new(),
+        }
+    }
+
+    /// Enrols servers until there are so many.
+    pub(crate) async fn enrol(&mut self, servers: usize, at: Timestamp) {
+        for number in self.ids.len()..servers {
+            let spec = ServerSpec {
+                name: format!("web-{number}.example.org"),
+                ip: "192.0.2.1".to_owned(),
+                ssh_port: 22,
+                ssh_user: "gander".to_owned(),
+                transport: Transport::Ssh,
+                interval_seconds: None,
+                jump_server_id: None,
+                tags: Vec::new(),
+                group: None,
+                thresholds: Thresholds::default(),
+                enabled: true,
+            };
+            let (none, actor) = (SshCredential::default(), Actor::hub());
+            let made = self.store.create_server(&spec, &none, None, &actor, at);
+            self.ids.push(made.await.unwrap().id);
+        }
+    }
+
+    /// Sends a fleet's samples through ingest, in the order of time, as fast as they are taken;
+    /// `keep` picks the values of a sample that are sent.
+    pub(crate) async fn fill(&mut self, fleet: &Fleet, keep: impl Fn(&Snapshot) -> Snapshot) -> Filled {
+        self.enrol(fleet.servers(), Timestamp(fleet.start)).await;
+        let (ingest, handle, _live) = Ingest::load(self.store.clone(), IngestConfig::default())
+            .await
+            .unwrap();
+        let (sender, readings) = mpsc::channel(READING_BACKLOG);
+        let shutdown = CancellationToken::new();
+        let (cpu, wall) = (own_cpu(), Instant::now());
+        let ingest = tokio::spawn(ingest.run(readings, shutdown.clone()));
+        let mut values = 0;
+        for number in 0..fleet.length {
+            for (server, id) in self.ids.iter().enumerate() {
+                let (taken_at, snapshot) = fleet.sample(server, number);
+                let snapshot = keep(snapshot);
+                visit(&snapshot, |_, _, _| values += 1);
+                let reading = Reading {
+                    server_id: *id,
+                    origin: Origin::Ssh,
+                    taken_at,
+                    outcome: Ok(Box::new(snapshot)),
+                    contact: None,
+                    receipt: None,
+                };
+                sender.send(reading).await.unwrap();
+            }
+        }
+        let sent = (fleet.length * fleet.servers()) as u64;
+        let mut progress = handle.watch_progress();
+        progress
+            .wait_for(|progress| progress.committed_readings >= sent)
+            .await
+            .unwrap();
+        self.fold_all().await;
+        let filled = Filled {
+            values,
+            cpu: own_cpu() - cpu,
+            wall: wall.elapsed(),
+            bytes: 0,
+        };
+        shutdown.cancel();
+        drop(sender);
+        ingest.await.unwrap().unwrap();
+        filled
+    }
+
+    /// Folds until nothing is left that may be folded.
+    pub(crate) async fn fold_all(&self) {}
+
+    /// Writes the log back, closes the database, and says how large it is.
+    pub(crate) async fn close(self) -> u64 {
+        self.store.close().await;
+        ["", "-wal", "-shm"]
+            .iter()
+            .map(|end| {
+                let mut path = self.path.clone().into_os_string();
+                path.push(end);
+                std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+            })
+            .sum()
+    }
+}
+
+/// How long commits take at a load of about `values_per_commit` each, one behind the other:
+/// median, 99th percentile and longest.
+pub(crate) async fn commit_times(fleet: &Fleet, path: &Path, batch: usize) -> [Duration; 3] {
+    let mut ours = Ours::open(path).await;
+    ours.enrol(fleet.servers(), Timestamp(fleet.start)).await;
+    let mut times = Vec::new();
+    let mut samples = Vec::with_capacity(batch);
+    for number in 0..fleet.length {
+        for (server, id) in ours.ids.iter().enumerate() {
+            let (taken_at, snapshot) = fleet.sample(server, number);
+            samples.push(Sample {
+                server_id: *id,
+                taken_at,
+                snapshot: Arc::new(snapshot.clone()),
+            });
+        }
+        if samples.len() >= batch {
+            let commit = Commit {
+                samples: std::mem::take(&mut samples),
+                ..Commit::default()
+            };
+            let started = Instant::now();
+            ours.store.commit(&commit).await.unwrap();
+            times.push(started.elapsed());
+        }
+    }
+    ours.close().await;
+    [50, 99, 100].map(|percent| percentile(&mut times, percent))
+}
