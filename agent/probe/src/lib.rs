@@ -6,10 +6,13 @@
 //! The way of a value: [`script`] runs on the node, [`wire`] asks it and cuts its stream into
 //! [`Answer`]s, [`parse`] turns an answer's text into the counters of a [`RawSample`], and
 //! [`delta::Differ`] subtracts two of them into a [`Snapshot`]. [`local`] makes the same
-//! [`Answer`] from this machine's own files.
+//! [`Answer`] from this machine's own files, [`pace`] says when to look at what, and a read that may
+//! hang gets a [`lane`] of its own.
 
 pub mod delta;
+pub mod lane;
 pub mod local;
+pub mod pace;
 pub mod parse;
 pub mod script;
 pub mod snapshot;

@@ -1,20 +1,15 @@
 //! When to look at a server next: pure arithmetic on durations since the collector started.
 //!
 //! Polls of many servers are spread over the interval by a phase taken from the server's id,
-//! so that the hub's load is flat and a restart does not change who is polled when.
+//! so that the hub's load is flat and a restart does not change who is polled when. The steps
+//! and the pace of the sections are the probe's, so that an agent keeps them too.
 
 use std::time::Duration;
 
+pub(super) use gander_probe::pace::{FOCUS_STEP, facts_due, next_tick, slow_due};
+
 use crate::model::{CollectError, CollectErrorCode, ServerId};
 
-/// The step of a server somebody looks at.
-pub(super) const FOCUS_STEP: Duration = Duration::from_secs(1);
-/// Two looks are never closer than this, except when a person asks.
-const CLOSEST: Duration = Duration::from_millis(250);
-/// The pace of the slow sections (filesystems, temperatures).
-const SLOW_PACE: Duration = Duration::from_secs(30);
-/// The pace of the facts (operating system, kernel, host name).
-const FACTS_PACE: Duration = Duration::from_secs(3600);
 /// The first pause after a refused credential. fail2ban's default is 5 failures in 10 minutes.
 const CREDENTIAL_FIRST: Duration = Duration::from_secs(60);
 /// The longest pause after a refused credential.
@@ -24,27 +19,7 @@ const LINK_FIRST: Duration = Duration::from_secs(2);
 
 /// Where in its interval a server is polled.
 pub(super) fn phase(id: ServerId, interval: Duration) -> Duration {
-    // splitmix64: neighbouring ids land far apart.
-    let mut hash = id.0.cast_unsigned().wrapping_add(0x9e37_79b9_7f4a_7c15);
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^= hash >> 31;
-    let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX).max(1);
-    Duration::from_micros(hash % micros)
-}
-
-/// The first moment after `now` that is `phase` into an interval. When a look has just ended,
-/// a moment that is very near is left out.
-pub(super) fn next_tick(now: Duration, phase: Duration, interval: Duration) -> Duration {
-    let interval = interval.max(Duration::from_millis(1));
-    let earliest = now + CLOSEST.min(interval / 4);
-    if earliest <= phase {
-        return phase;
-    }
-    let past = (earliest - phase).as_nanos();
-    let step = interval.as_nanos();
-    let steps = past.div_ceil(step);
-    phase + Duration::from_nanos(u64::try_from(steps.saturating_mul(step)).unwrap_or(u64::MAX))
+    gander_probe::pace::phase(id.0.cast_unsigned(), interval)
 }
 
 /// How a failure is retried.
@@ -91,20 +66,6 @@ impl Retry {
     }
 }
 
-/// Whether the slow sections are due; they ride on a poll, so half an interval early counts.
-pub(super) fn slow_due(since_last: Option<Duration>, interval: Duration) -> bool {
-    due(since_last, SLOW_PACE, interval)
-}
-
-/// Whether the facts are due.
-pub(super) fn facts_due(since_last: Option<Duration>, interval: Duration) -> bool {
-    due(since_last, FACTS_PACE, interval)
-}
-
-fn due(since_last: Option<Duration>, pace: Duration, interval: Duration) -> bool {
-    since_last.is_none_or(|since| since + (interval / 2).min(pace / 2) >= pace)
-}
-
 /// How long one poll may take to be answered: so short that silence is noticed, and a new
 /// connection tried, before the second interval ends; never under three seconds, because an
 /// overloaded machine is slow and is worth watching.
@@ -123,20 +84,6 @@ mod tests {
     use super::*;
 
     proptest! {
-        #[test]
-        fn a_tick_is_in_the_future_on_phase_and_at_most_one_interval_and_a_bit_away(
-            id in any::<i64>(), now_ms in 0u64..10_000_000_000, interval_ms in 1u64..100_000_000,
-        ) {
-            let (now, interval) = (Duration::from_millis(now_ms), Duration::from_millis(interval_ms));
-            let phase = phase(ServerId(id), interval);
-            prop_assert!(phase < interval);
-            let tick = next_tick(now, phase, interval);
-            prop_assert!(tick > now);
-            prop_assert!(tick - now <= interval + interval / 4);
-            prop_assert_eq!((tick - phase).as_nanos() % interval.as_nanos(), 0);
-            prop_assert!(next_tick(tick, phase, interval) == tick + interval);
-        }
-
         #[test]
         fn a_broken_link_is_tried_again_within_one_interval(
             failures in 1u32..1000, interval_s in 1u64..86_400, chance in 0.0f64..1.0,
@@ -184,30 +131,6 @@ mod tests {
                 "second {second} has {count} of 3000 polls"
             );
         }
-    }
-
-    #[test]
-    fn slow_sections_ride_on_polls() {
-        let seconds = |list: &[u64]| -> Vec<bool> {
-            list.iter()
-                .map(|since| slow_due(Some(Duration::from_secs(*since)), Duration::from_secs(1)))
-                .collect()
-        };
-        assert!(slow_due(None, Duration::from_secs(1)));
-        assert_eq!(seconds(&[0, 1, 29, 30, 31]), [false, false, false, true, true]);
-        assert!(
-            slow_due(Some(Duration::from_millis(29_990)), Duration::from_secs(30)),
-            "each poll at 30 s"
-        );
-        assert!(slow_due(Some(Duration::from_secs(60)), Duration::from_secs(60)));
-        assert!(!facts_due(
-            Some(Duration::from_secs(1800)),
-            Duration::from_secs(30)
-        ));
-        assert!(facts_due(
-            Some(Duration::from_secs(3590)),
-            Duration::from_secs(30)
-        ));
     }
 
     #[test]

@@ -4,15 +4,9 @@
 //! kernel cannot be stopped. So each read has a thread of its own, outside the runtime (whose
 //! end would wait for it), at most one for the fast sections and one for the slow ones.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use gander_probe::{Answer, Sections};
+use gander_probe::{Answer, Sections, lane::Lane};
 use tokio::{sync::oneshot, time::timeout};
 
 /// How long the slow sections may hold up a poll.
@@ -40,17 +34,10 @@ impl LocalReader {
         if sections.contains(Sections::FACTS) {
             fast = fast | Sections::FACTS;
         }
-        let fast = self
-            .fast
-            .run(limit, move || gander_probe::local::read(fast))
-            .await?;
+        let fast = run(&self.fast, limit, move || gander_probe::local::read(fast)).await?;
         let slow = if sections.contains(Sections::SLOW) {
             let limit = SLOW_LIMIT.min(limit);
-            Some(
-                self.slow
-                    .run(limit, || gander_probe::local::read(Sections::SLOW))
-                    .await,
-            )
+            Some(run(&self.slow, limit, || gander_probe::local::read(Sections::SLOW)).await)
         } else {
             None
         };
@@ -58,52 +45,24 @@ impl LocalReader {
     }
 }
 
-/// At most one thread at a time.
-#[derive(Default)]
-struct Lane {
-    busy: Arc<AtomicBool>,
-}
-
-impl Lane {
-    async fn run<T: Send + 'static>(
-        &self,
-        limit: Duration,
-        read: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, String> {
-        if self.busy.swap(true, Ordering::AcqRel) {
-            return Err("the read before this one still hangs in the kernel (a dead network mount?)".into());
-        }
-        let (sender, receiver) = oneshot::channel();
-        let busy = Arc::clone(&self.busy);
-        let spawned = std::thread::Builder::new()
-            .name("gander-local".into())
-            .spawn(move || {
-                let free = FreeOnDrop(busy);
-                let value = read();
-                // Free first: who gets the value may start the next read at once.
-                drop(free);
-                let _ = sender.send(value);
-            });
-        if let Err(error) = spawned {
-            self.busy.store(false, Ordering::Release);
-            return Err(format!("no thread could be started ({error})"));
-        }
-        match timeout(limit, receiver).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(_)) => Err("the reader crashed".into()),
-            Err(_) => Err(format!(
-                "no value within {} s (a dead network mount?)",
-                limit.as_secs()
-            )),
-        }
-    }
-}
-
-struct FreeOnDrop(Arc<AtomicBool>);
-
-impl Drop for FreeOnDrop {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+/// Reads in a thread of its own, for at most `limit`.
+async fn run<T: Send + 'static>(
+    lane: &Lane,
+    limit: Duration,
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let (sender, receiver) = oneshot::channel();
+    lane.start(read, |value| {
+        let _ = sender.send(value);
+    })
+    .map_err(|error| error.to_string())?;
+    match timeout(limit, receiver).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(_)) => Err("the reader crashed".into()),
+        Err(_) => Err(format!(
+            "no value within {} s (a dead network mount?)",
+            limit.as_secs()
+        )),
     }
 }
 
@@ -117,28 +76,23 @@ mod tests {
     async fn a_stuck_read_is_given_up_and_not_piled_upon() {
         let lane = Lane::default();
         let (release, stuck) = mpsc::channel::<()>();
-        let given_up = lane
-            .run(Duration::from_millis(1), move || stuck.recv().is_ok())
-            .await;
+        let given_up = run(&lane, Duration::from_millis(1), move || stuck.recv().is_ok()).await;
         assert!(given_up.unwrap_err().contains("no value within"));
-        let second = lane.run(Duration::from_secs(60), || true).await;
+        let second = run(&lane, Duration::from_secs(60), || true).await;
         assert!(second.unwrap_err().contains("still hangs"));
         release.send(()).unwrap();
-        while lane.busy.load(Ordering::Acquire) {
+        while lane.is_busy() {
             tokio::task::yield_now().await;
         }
-        assert_eq!(lane.run(Duration::from_secs(60), || 7).await, Ok(7));
+        assert_eq!(run(&lane, Duration::from_secs(60), || 7).await, Ok(7));
     }
 
     #[tokio::test]
-    async fn a_crashed_read_frees_its_lane() {
-        let lane = Lane::default();
-        let crashed = lane
-            .run(Duration::from_secs(60), || -> u8 {
-                panic!("as a broken parser would")
-            })
-            .await;
+    async fn a_crashed_read_is_told() {
+        let crashed = run(&Lane::default(), Duration::from_secs(60), || -> u8 {
+            panic!("as a broken parser would")
+        })
+        .await;
         assert_eq!(crashed, Err("the reader crashed".into()));
-        assert_eq!(lane.run(Duration::from_secs(60), || 7).await, Ok(7));
     }
 }
