@@ -79,6 +79,14 @@ soak: packages web
 	@cargo build --locked -p gander-hub -p gander-e2e
 	@tests/as-root.sh target/debug/soak
 
+## fleet-page: what the fleet page costs a browser while 1,000 servers report (FLEET_SERVERS, FLEET_INTERVAL)
+.PHONY: fleet-page
+fleet-page: packages web
+	@deploy/install-packages.sh test
+	@cargo build --locked -p gander-hub -p gander-e2e
+	@cd tests/browser && npm ci --no-audit --no-fund --loglevel=error
+	@target/debug/fleet_page
+
 ## screenshots: make docs/screenshots/*.png anew with a real hub, real sshds and a real browser
 .PHONY: screenshots
 screenshots: packages web

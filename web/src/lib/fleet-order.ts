@@ -70,22 +70,36 @@ function collator(locale: string): Intl.Collator {
   return found;
 }
 
+/** Place of every name in the alphabet of a locale: comparing names costs much more than comparing numbers. */
+const places = new Map<string, ReadonlyMap<string, number>>();
+
+function placesOf(servers: readonly Server[], locale: string): ReadonlyMap<string, number> {
+  const known = places.get(locale);
+  if (known && servers.every((server) => known.has(server.name))) return known;
+  const names = [...new Set(servers.map((server) => server.name))].sort(collator(locale).compare);
+  const found = new Map(names.map((name, place) => [name, place]));
+  places.set(locale, found);
+  return found;
+}
+
 /** The servers in order. What has no figure comes last, in either direction; equals by name. */
 export function sorted(servers: readonly Server[], order: Order, locale: string): Server[] {
-  const names = collator(locale);
+  const place = placesOf(servers, locale);
   const sign = order.descending ? -1 : 1;
-  const byName = (a: Server, b: Server) => names.compare(a.name, b.name) || a.id - b.id;
-  if (order.by === 'name') return [...servers].sort((a, b) => sign * byName(a, b));
-  if (order.by === 'problems') {
-    return [...servers].sort((a, b) => sign * (urgency(a) - urgency(b)) || byName(a, b));
-  }
-  const figures = new Map(servers.map((server) => [server.id, figure(server, order.by)]));
-  return [...servers].sort((a, b) => {
-    const x = figures.get(a.id) ?? null;
-    const y = figures.get(b.id) ?? null;
-    if (x === null || y === null) return x === y ? byName(a, b) : x === null ? 1 : -1;
-    return sign * (x - y) || byName(a, b);
-  });
+  const key = (server: Server): number | null =>
+    order.by === 'name'
+      ? (place.get(server.name) ?? 0)
+      : order.by === 'problems'
+        ? urgency(server)
+        : figure(server, order.by);
+  return servers
+    .map((server) => ({ server, key: key(server), place: place.get(server.name) ?? 0 }))
+    .sort((a, b) => {
+      const later = a.place - b.place || a.server.id - b.server.id;
+      if (a.key === null || b.key === null) return a.key === b.key ? later : a.key === null ? 1 : -1;
+      return sign * (a.key - b.key) || later;
+    })
+    .map(({ server }) => server);
 }
 
 /** The servers that fit. Every word of the text must occur somewhere in what is known of the server. */

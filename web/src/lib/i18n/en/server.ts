@@ -100,6 +100,7 @@ export const server = {
   noData: 'Nothing was recorded in this span.',
   chartSummary: (name: string, least: string, mean: string, most: string) =>
     `${name}: least ${least}, mean ${mean}, greatest ${most}`,
+  perPoint: (step: string) => `one point: ${step}`,
   resolution: (step: string) => `One point is ${step}; the shaded band spans least to greatest.`,
   keyChanged: 'The host key has changed',
   keyChangedText:

@@ -98,6 +98,7 @@ export const server: Dict['server'] = {
   customInvalid: '结束时间必须晚于开始时间。',
   noData: '这段时间没有记录。',
   chartSummary: (name, least, mean, most) => `${name}：最小 ${least}，平均 ${mean}，最大 ${most}`,
+  perPoint: (step) => `每点 ${step}`,
   resolution: (step) => `每点为 ${step}，阴影为最小到最大。`,
   keyChanged: '主机密钥已改变',
   keyChangedText:
