@@ -16,7 +16,7 @@ use gander_hub::model::commit::{Commit, Sample};
 use gander_hub::model::metric::flatten;
 use gander_hub::model::server::{ServerSpec, SshCredential, Thresholds};
 use gander_hub::model::{Actor, Metric, ServerId, Timestamp, Transport};
-use gander_hub::store::{MasterKey, MetricsQuery, SeriesQuery, Store};
+use gander_hub::store::{MasterKey, MetricsQuery, SeriesQuery, Step, Store};
 use gander_probe::Snapshot;
 use gander_probe::snapshot::{
     Cpu, Disk, DiskRates, Filesystem, Interface, InterfaceRates, Load, Memory, Processes, Swap,
@@ -227,6 +227,7 @@ fn a_day_of_one_series(bencher: Bencher<'_, '_>, step_seconds: i64) {
         from: Timestamp(START),
         to: Timestamp(START + DAY_MS),
         max_points: 300,
+        step: Step::Auto,
     };
     bencher.bench_local(|| bench.runtime.block_on(bench.store.query(&query)).unwrap());
 }
@@ -241,6 +242,7 @@ fn a_day_of_a_whole_page(bencher: Bencher<'_, '_>) {
         from: Timestamp(START),
         to: Timestamp(START + DAY_MS),
         max_points: 300,
+        step: Step::Auto,
     };
     bencher.bench_local(|| bench.runtime.block_on(bench.store.query(&query)).unwrap());
 }

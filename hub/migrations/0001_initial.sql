@@ -56,8 +56,9 @@ CREATE TABLE status (
 
 -- The dictionary of series; metric is an id of the catalogue (model/metric.rs).
 -- last_seen_at trails the newest sample with a value of the series by at most an hour.
+-- AUTOINCREMENT: blocks hold ids, so none is ever given again.
 CREATE TABLE series (
-    id           INTEGER PRIMARY KEY,
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
     server_id    INTEGER NOT NULL REFERENCES server (id) ON DELETE CASCADE,
     metric       INTEGER NOT NULL,
     label        TEXT    NOT NULL CHECK (length(CAST(label AS BLOB)) <= 255),
@@ -88,10 +89,53 @@ CREATE TABLE sample (
 
 CREATE INDEX sample_by_time ON sample (taken_at);
 
--- Number of samples a server has, kept with every write: counting rows would read them all.
+-- Samples folded into columns (store/block), and roll-ups of them. tier is 0 for samples, and for
+-- a roll-up the length of its buckets in milliseconds. A sample is in a row or in a block of tier 0,
+-- never in both. What lies before first_at in a block's bytes is deleted; samples, first_at and
+-- last_at tell what is left. rolled: its samples are in the roll-ups.
+CREATE TABLE block (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    server_id       INTEGER NOT NULL,
+    tier            INTEGER NOT NULL,
+    first_at        INTEGER NOT NULL,
+    last_at         INTEGER NOT NULL,
+    samples         INTEGER NOT NULL CHECK (samples > 0),
+    cells           INTEGER NOT NULL,
+    rolled          INTEGER NOT NULL CHECK (rolled IN (0, 1)),
+    directory_bytes INTEGER NOT NULL,
+    bytes           INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX block_by_server ON block (server_id, tier, last_at, first_at);
+CREATE INDEX block_by_time ON block (tier, first_at, last_at);
+
+-- The bytes of blocks, cut so that a row fills a page: no overflow chains, and a reader fetches
+-- the few it wants. id is the block's id times 65,536 plus the number of the chunk.
+CREATE TABLE chunk (
+    id   INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT;
+
+-- Chunks of blocks that are gone, to be swept away in small steps.
+CREATE TABLE trash (
+    block_id INTEGER PRIMARY KEY,
+    chunks   INTEGER NOT NULL
+) STRICT;
+
+-- What retention has removed: a tier has nothing of a server from before this moment.
+CREATE TABLE horizon (
+    server_id INTEGER NOT NULL,
+    tier      INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    PRIMARY KEY (server_id, tier)
+) STRICT, WITHOUT ROWID;
+
+-- Number of samples a server has, and how many of them are in blocks: kept with every write, for
+-- counting rows would read them all.
 CREATE TABLE tally (
     server_id INTEGER PRIMARY KEY,
-    samples   INTEGER NOT NULL
+    samples   INTEGER NOT NULL,
+    folded    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Deleted servers whose samples are still to be swept away.

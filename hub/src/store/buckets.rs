@@ -27,17 +27,20 @@ pub(super) fn step_for(from: i64, to: i64, points: usize, spacing: i64) -> i64 {
         .unwrap_or(i64::MAX / 4)
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    sum: i128,
-    min: i64,
-    max: i64,
-    first: i64,
-    last: i64,
-    count: u32,
+/// What is known of the values of one series in one step of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bucket {
+    pub(super) sum: i128,
+    pub(super) min: i64,
+    pub(super) max: i64,
+    /// The first moment with a value.
+    pub(super) first: i64,
+    /// The last moment with a value.
+    pub(super) last: i64,
+    pub(super) count: u32,
 }
 
-const EMPTY: Bucket = Bucket {
+pub(super) const EMPTY: Bucket = Bucket {
     sum: 0,
     min: i64::MAX,
     max: i64::MIN,
@@ -47,7 +50,27 @@ const EMPTY: Bucket = Bucket {
 };
 
 impl Bucket {
-    fn mean(&self) -> f64 {
+    /// Adds the value of one moment.
+    pub(super) fn add(&mut self, taken_at: i64, value: i64) {
+        self.sum += i128::from(value);
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.first = self.first.min(taken_at);
+        self.last = self.last.max(taken_at);
+        self.count += 1;
+    }
+
+    /// Adds what another bucket of the same series knows.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        self.sum += other.sum;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.count = self.count.saturating_add(other.count);
+    }
+
+    pub(super) fn mean(&self) -> f64 {
         let mean = self.sum as f64 / f64::from(self.count);
         // Decimals of a large number are noise that costs bytes.
         if mean.abs() < 1_000.0 {
@@ -95,25 +118,70 @@ impl Buckets {
         usize::try_from((taken_at - self.start) / self.step).unwrap_or(usize::MAX)
     }
 
+    /// The buckets of one series.
+    fn of_mut(&mut self, series: usize) -> &mut [Bucket] {
+        self.buckets
+            .get_mut(series * self.length..(series + 1) * self.length)
+            .unwrap_or_default()
+    }
+
     /// Adds one value. A moment outside the time is ignored.
     pub(super) fn add(&mut self, bucket: usize, series: usize, taken_at: i64, value: i64) {
-        if bucket >= self.length {
+        if let Some(bucket) = self.of_mut(series).get_mut(bucket) {
+            bucket.add(taken_at, value);
+        }
+    }
+
+    /// Adds values in order of time. Moments outside the time are ignored.
+    pub(super) fn add_run(&mut self, series: usize, times: &[i64], values: &[i64]) {
+        let (start, step) = (self.start, self.step);
+        let buckets = self.of_mut(series);
+        let mut at = times.partition_point(|time| *time < start);
+        while at < times.len() {
+            let Ok(index) = usize::try_from((times[at] - start) / step) else {
+                return;
+            };
+            let Some(bucket) = buckets.get_mut(index) else {
+                return;
+            };
+            let end = start + step * (index as i64 + 1);
+            let next = at + times[at..].iter().take_while(|time| **time < end).count();
+            let run = &values[at..next];
+            bucket.sum += run.iter().map(|value| i128::from(*value)).sum::<i128>();
+            bucket.min = run.iter().copied().fold(bucket.min, i64::min);
+            bucket.max = run.iter().copied().fold(bucket.max, i64::max);
+            bucket.first = bucket.first.min(times[at]);
+            bucket.last = bucket.last.max(times[next - 1]);
+            bucket.count += run.len() as u32;
+            at = next;
+        }
+    }
+
+    /// Adds a bucket of a roll-up that begins at `start`. One outside the time is ignored.
+    pub(super) fn absorb(&mut self, series: usize, start: i64, part: &Bucket) {
+        let Ok(index) = usize::try_from((start - self.start).div_euclid(self.step)) else {
             return;
+        };
+        if let Some(bucket) = self.of_mut(series).get_mut(index) {
+            bucket.absorb(part);
         }
-        if let Some(bucket) = self.buckets.get_mut(series * self.length + bucket) {
-            bucket.sum += i128::from(value);
-            bucket.min = bucket.min.min(value);
-            bucket.max = bucket.max.max(value);
-            bucket.first = bucket.first.min(taken_at);
-            bucket.last = bucket.last.max(taken_at);
-            bucket.count += 1;
-        }
+    }
+
+    /// The buckets of one series, with those between regular samples filled.
+    pub(super) fn bridged(&self, series: usize) -> Vec<Bucket> {
+        let mut buckets = self.buckets[series * self.length..(series + 1) * self.length].to_vec();
+        bridge(&mut buckets);
+        buckets
+    }
+
+    /// First moment, and first moment after the end: whole buckets.
+    pub(super) fn span(&self) -> (i64, i64) {
+        (self.start, self.start.saturating_add(self.step.saturating_mul(self.length as i64)))
     }
 
     /// The points of one series.
     pub(super) fn points(&self, series: usize) -> Points {
-        let mut buckets = self.buckets[series * self.length..(series + 1) * self.length].to_vec();
-        bridge(&mut buckets);
+        let buckets = self.bridged(series);
         let filled = |bucket: &Bucket| bucket.count > 0;
         (
             buckets

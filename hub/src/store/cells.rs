@@ -82,6 +82,23 @@ pub(super) fn pick(
     Ok(())
 }
 
+/// Calls `visit(cell, value)` for every cell that has a value.
+pub(super) fn each(bytes: &[u8], mut visit: impl FnMut(usize, i64)) -> Result<(), Damaged> {
+    let mut rest = bytes;
+    let mut cell = 0_usize;
+    while !rest.is_empty() {
+        let code = take_varint(&mut rest)?;
+        if code == 0 {
+            let more = usize::try_from(take_varint(&mut rest)?).map_err(|_| Damaged)?;
+            cell = cell.checked_add(more).and_then(|cell| cell.checked_add(1)).ok_or(Damaged)?;
+        } else {
+            visit(cell, unzigzag(code - 1));
+            cell = cell.checked_add(1).ok_or(Damaged)?;
+        }
+    }
+    Ok(())
+}
+
 /// Appends an unsigned integer in LEB128.
 pub(super) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -108,11 +125,11 @@ pub(super) fn take_varint(bytes: &mut &[u8]) -> Result<u64, Damaged> {
     Err(Damaged)
 }
 
-fn zigzag(value: i64) -> u64 {
+pub(super) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-fn unzigzag(code: u64) -> i64 {
+pub(super) fn unzigzag(code: u64) -> i64 {
     ((code >> 1) as i64) ^ -((code & 1) as i64)
 }
 

@@ -6,7 +6,7 @@ use super::events::insert_event;
 use super::samples::SampleRow;
 use super::servers::pin_first;
 use super::states::put_state;
-use super::{CommitReceipt, Result, Store, alerts, samples};
+use super::{CommitReceipt, Result, Store, alerts, late, samples};
 use crate::model::ServerId;
 use crate::model::commit::{AlertChange, Commit};
 
@@ -29,6 +29,10 @@ impl Store {
                 receipt.orphans += 1;
                 continue;
             }
+            if late::is_folded(&mut cache.folded, connection, sample.server_id, sample.taken_at).await? {
+                receipt.duplicates += 1;
+                continue;
+            }
             let placed = cache
                 .place(connection, sample.server_id, sample.taken_at, &sample.snapshot)
                 .await?;
@@ -43,7 +47,7 @@ impl Store {
             });
         }
         receipt.samples = samples::insert(connection, &rows).await?;
-        receipt.duplicates = rows.len() as u64 - receipt.samples;
+        receipt.duplicates += rows.len() as u64 - receipt.samples;
 
         for (id, state) in &commit.states {
             if servers.contains(id) {

@@ -14,6 +14,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::cells::{Encoder, put_varint, take_varint};
+use super::late::Folded;
 use super::words::to_json;
 use super::{Result, StoreError};
 use crate::model::metric::visit;
@@ -36,6 +37,7 @@ pub(super) struct LayoutCache {
     data_version: i64,
     servers: Option<Arc<HashSet<ServerId>>>,
     layouts: HashMap<ServerId, Layout>,
+    pub(super) folded: Folded,
     flat: Flat,
 }
 
@@ -69,17 +71,25 @@ pub(super) struct Placed {
 }
 
 impl LayoutCache {
-    /// Forgets everything when another connection has written since.
-    pub(super) fn saw_data_version(&mut self, version: i64) {
-        if self.data_version != version {
+    /// Forgets everything when another connection has written since, and answers whether it has.
+    pub(super) fn saw_data_version(&mut self, version: i64) -> bool {
+        let changed = self.data_version != version;
+        if changed {
             self.data_version = version;
             self.forget_all();
         }
+        changed
     }
 
     pub(super) fn forget_all(&mut self) {
         self.servers = None;
         self.layouts.clear();
+        self.folded = Folded::default();
+    }
+
+    /// The blocks of a server have changed.
+    pub(super) fn forget_folded(&mut self, id: ServerId) {
+        self.folded.forget(id);
     }
 
     pub(super) fn forget_servers(&mut self) {

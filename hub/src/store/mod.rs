@@ -8,13 +8,18 @@
 //! Decisions are not made here: alerts and states come ready to be written.
 
 mod alerts;
+mod block;
 mod buckets;
 mod cells;
 mod check;
+mod chunks;
 mod commit;
 mod copy;
+mod erase;
 mod error;
 mod events;
+mod fold;
+mod late;
 mod latest;
 mod layout;
 mod lock;
@@ -25,14 +30,18 @@ mod query;
 mod remove;
 mod repair;
 mod restore;
+mod rollup;
 mod rows;
 mod samples;
-mod scan;
 mod seal;
 mod servers;
+mod source;
+mod spacing;
 mod states;
 mod stats;
+mod table;
 mod types;
+mod verify;
 mod words;
 
 #[cfg(test)]
@@ -41,6 +50,7 @@ mod tests;
 pub use check::{CheckReport, KeyFit, Problem, ProblemKind, check};
 pub use copy::{copy_database, free_bytes};
 pub use error::StoreError;
+pub use fold::FoldReport;
 pub use layout::{MAX_LABEL_BYTES, MAX_SERIES};
 pub use lock::DatabaseLock;
 pub use open::Store;
@@ -50,9 +60,10 @@ pub use restore::{Restored, restore};
 pub use seal::MasterKey;
 pub use types::{
     AlertQuery, Change, CommitReceipt, CredentialChange, Cursor, DeleteRange, EventQuery, Latest, MetricRow,
-    MetricsPage, MetricsQuery, SeriesAnswer, SeriesPoints, SeriesQuery, ServerStorage, StorageStats,
-    StoredEvent, TokenHash,
+    MetricsPage, MetricsQuery, SeriesAnswer, SeriesPoints, SeriesQuery, ServerStorage, Step,
+    StorageStats, StoredEvent, TokenHash,
 };
+pub use verify::{BlockFault, BlockReport};
 
 /// What store calls answer.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

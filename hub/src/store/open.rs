@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use rustix::fs::Access;
@@ -49,6 +50,8 @@ pub(super) struct Inner {
     pub(super) writer: Arc<Mutex<Writer>>,
     pub(super) readers: SqlitePool,
     pub(super) servers_changed: watch::Sender<u64>,
+    /// Rises with every deletion of samples.
+    pub(super) deletions: AtomicU64,
     /// Values not kept since the start, by server.
     dropped_values: std::sync::Mutex<HashMap<ServerId, u64>>,
 }
@@ -181,6 +184,7 @@ impl Store {
                 })),
                 readers,
                 servers_changed: watch::Sender::new(0),
+                deletions: AtomicU64::new(0),
                 dropped_values: std::sync::Mutex::default(),
             }),
         })
@@ -252,7 +256,9 @@ impl Store {
         let version: i64 = sqlx::query_scalar("PRAGMA data_version")
             .fetch_one(connection)
             .await?;
-        cache.saw_data_version(version);
+        if cache.saw_data_version(version) {
+            self.samples_are_deleted();
+        }
         Ok(write)
     }
 

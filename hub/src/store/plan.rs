@@ -23,6 +23,7 @@ pub(super) struct Slot {
 pub(super) struct Plan {
     /// Ordered by server, metric and label.
     pub(super) slots: Vec<Slot>,
+    slot_of: HashMap<i64, usize>,
     cells: HashMap<i64, Vec<(u32, u32)>>,
 }
 
@@ -76,7 +77,12 @@ impl Plan {
                 .collect();
             cells.insert(row.try_get::<i64, _>("id")?, wanted);
         }
-        Ok(Self { slots, cells })
+        Ok(Self { slots, slot_of, cells })
+    }
+
+    /// The slot of each wanted series, by its id.
+    pub(super) fn slots_by_series(&self) -> &HashMap<i64, usize> {
+        &self.slot_of
     }
 
     /// Calls `visit(slot, value)` for every wanted value of a sample.

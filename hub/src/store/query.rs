@@ -1,32 +1,43 @@
 //! The one query interface: series of a server over any time, in buckets.
 //!
-//! What lies behind it (today rows alone, later also columnar blocks and roll-ups) is nobody
-//! else's business: every tier hands its values to [`Buckets::add`], which keeps minimum, mean
-//! and maximum, and gaps.
+//! What lies behind it (rows, blocks, roll-ups: `store/source.rs`) is nobody else's business:
+//! every tier hands its values to [`Buckets`], which keep minimum, mean and maximum, and gaps. The
+//! answer is the same whichever tier gives it, for it is always made of whole buckets.
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::buckets::{Buckets, MAX_POINTS, step_for};
+use super::buckets::{Bucket, Buckets, MAX_POINTS, step_for};
 use super::plan::Plan;
-use super::scan::scan;
-use super::{Result, SeriesAnswer, SeriesPoints, SeriesQuery, Store};
+use super::rollup::STEPS;
+use super::source::{self, Sink};
+use super::{Result, SeriesAnswer, SeriesPoints, SeriesQuery, Step, Store, spacing};
 use crate::model::Timestamp;
 
 /// Buckets held in memory for one answer, all series together (64 bytes each).
 const MAX_BUCKETS: usize = 400_000;
-/// Samples looked at to tell how far apart they lie.
-const SPACING_SAMPLES: i64 = 50;
+
+impl Sink for Buckets {
+    fn samples(&mut self, slot: usize, times: &[i64], values: &[i64]) {
+        self.add_run(slot, times, values);
+    }
+
+    fn bucket(&mut self, slot: usize, start: i64, bucket: &Bucket) {
+        self.absorb(slot, start, bucket);
+    }
+}
 
 impl Store {
     /// Minimum, mean and maximum of the wanted series in steps of equal length.
     ///
-    /// The step is the smallest of a ladder of round ones (1 s to days) that needs no more than
-    /// `max_points` buckets and is not shorter than the samples lie apart. A bucket nobody
+    /// An automatic step is the smallest of a ladder of round ones (1 s to days) that needs no more
+    /// than `max_points` buckets and is not shorter than the samples lie apart. Where retention has
+    /// left only a roll-up, the step is one of its multiples. The buckets at both ends are whole:
+    /// the first begins at or before `from`, the last ends at or after `to`. A bucket nobody
     /// measured in is `None`, unless it lies between two samples no further apart than the ones
     /// around them: then it repeats the bucket before it.
     ///
     /// # Errors
-    /// The database cannot be read. A row that is damaged is left out and counted instead.
+    /// The database cannot be read. A row or block that is damaged is left out and counted instead.
     pub async fn query(&self, query: &SeriesQuery) -> Result<SeriesAnswer> {
         let (from, to) = (query.from.0, query.to.0);
         if from >= to || query.metrics.is_empty() {
@@ -39,35 +50,20 @@ impl Store {
         }
         let mut connection = self.read().await?;
         let plan = Plan::load(&mut connection, &[query.server_id], &query.metrics).await?;
-        let spacing = spacing_ms(&mut connection, query).await?;
         let affordable = (MAX_BUCKETS / plan.slots.len().max(1)).min(MAX_POINTS);
         let points = (query.max_points as usize).clamp(1, affordable.max(1));
-        let step = step_for(from, to, points, spacing);
+        let spacing = spacing::newest(&mut connection, query.server_id, (from, to)).await?;
+        let finest = finest(&mut connection, &[query.server_id.0], from).await?;
+        let step = step(query.step, (from, to), points, affordable, spacing, finest);
         let mut buckets = Buckets::new(from, to, step, plan.slots.len());
-        let mut unreadable_rows = 0;
-        scan(
-            &mut connection,
-            query.server_id,
-            from,
-            to,
-            |taken_at, layout_id, cells| {
-                let bucket = buckets.at(taken_at);
-                if plan
-                    .read(layout_id, cells, |slot, value| {
-                        buckets.add(bucket, slot, taken_at, value);
-                    })
-                    .is_err()
-                {
-                    unreadable_rows += 1;
-                }
-            },
-        )
-        .await?;
+        let servers = [query.server_id.0];
+        let (tier, span) = (tier_of(step), buckets.span());
+        let damage = source::read(&mut connection, &plan, &servers, tier, span, &mut buckets).await?;
         drop(connection);
-        if unreadable_rows > 0 {
+        if damage.rows > 0 {
             tracing::error!(
                 server.id = query.server_id.0,
-                unreadable_rows,
+                unreadable_rows = damage.rows,
                 "samples could not be read: the database is damaged, restore a backup"
             );
         }
@@ -95,24 +91,52 @@ impl Store {
             step_ms: step,
             times: buckets.times().map(Timestamp).collect(),
             series,
-            unreadable_rows,
+            unreadable_rows: damage.rows,
+            unreadable_blocks: damage.blocks,
         })
     }
 }
 
-/// The usual distance of the newest samples in the time asked for; 0 when there are too few to tell.
-async fn spacing_ms(connection: &mut SqliteConnection, query: &SeriesQuery) -> Result<i64> {
-    let newest: Vec<i64> = sqlx::query_scalar(
-        "SELECT taken_at FROM sample WHERE server_id = ? AND taken_at >= ? AND taken_at < ?
-         ORDER BY taken_at DESC LIMIT ?",
+/// The step of an answer. `finest`: the shortest that what is kept from its start on allows.
+pub(super) fn step(
+    wanted: Step,
+    (from, to): (i64, i64),
+    points: usize,
+    affordable: usize,
+    spacing: i64,
+    finest: i64,
+) -> i64 {
+    let step = match wanted {
+        Step::Auto => step_for(from, to, points, spacing.max(finest)),
+        Step::Fixed(step) => {
+            let step = (step.max(1_000) / 1_000).saturating_mul(1_000);
+            let buckets = to.saturating_sub(1).div_euclid(step) - from.div_euclid(step) + 1;
+            if usize::try_from(buckets).is_ok_and(|buckets| buckets <= affordable.max(2)) {
+                step
+            } else {
+                step_for(from, to, affordable, step)
+            }
+        }
+    };
+    // The ladder's steps are multiples already, a step that was asked for may not be.
+    if finest > 0 { step.saturating_add(finest - 1) / finest * finest } else { step }
+}
+
+/// The roll-up that answers for a step, 0: the samples.
+pub(super) fn tier_of(step: i64) -> i64 {
+    STEPS.into_iter().rev().find(|length| step % length == 0).unwrap_or(0)
+}
+
+/// The shortest step that is kept of all these servers from a moment on; 0: single samples.
+pub(super) async fn finest(connection: &mut SqliteConnection, servers: &[i64], from: i64) -> Result<i64> {
+    let gone: Vec<i64> = sqlx::query_scalar(
+        "SELECT DISTINCT tier FROM horizon WHERE at > ? AND server_id IN (SELECT value FROM json_each(?))",
     )
-    .bind(query.server_id.0)
-    .bind(query.from.0)
-    .bind(query.to.0)
-    .bind(SPACING_SAMPLES)
+    .bind(from)
+    .bind(super::words::to_json(servers)?)
     .fetch_all(connection)
     .await?;
-    let mut distances: Vec<i64> = newest.windows(2).map(|pair| pair[0] - pair[1]).collect();
-    distances.sort_unstable();
-    Ok(distances.get(distances.len() / 2).copied().unwrap_or(0))
+    let kept = std::iter::once(0).chain(STEPS).find(|tier| !gone.contains(tier));
+    // Where nothing is left, the longest kept is asked: its answer is gaps.
+    Ok(kept.unwrap_or(STEPS[STEPS.len() - 1]))
 }

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{QueryBuilder, Sqlite};
 
+use super::chunks::{self, BlockRow, block_columns};
 use super::layout::{LAG_MS, series_of};
 use super::words::to_json;
-use super::{DeleteRange, Result, Store, samples};
+use super::{DeleteRange, Result, Store, erase, samples};
 use crate::model::{Actor, Event, EventKind, ServerId, Timestamp};
 
 /// Rows deleted in one transaction.
@@ -24,9 +25,24 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn count_samples(&self, range: &DeleteRange) -> Result<u64> {
+        let mut connection = self.read().await?;
         let mut sql = QueryBuilder::new("SELECT count(*) FROM sample WHERE ");
         push_range(&mut sql, range);
-        let count: i64 = sql.build_query_scalar().fetch_one(&self.inner.readers).await?;
+        let mut count: i64 = sql.build_query_scalar().fetch_one(&mut *connection).await?;
+        let before = range.before.map_or(i64::MAX, |before| before.0);
+        let mut sql = QueryBuilder::new(concat!("SELECT ", block_columns!(), " FROM block WHERE tier = 0"));
+        sql.push(" AND first_at < ").push_bind(before);
+        if let Some(server_id) = range.server_id {
+            sql.push(" AND server_id = ").push_bind(server_id.0);
+        }
+        for row in sql.build().fetch_all(&mut *connection).await? {
+            let block = BlockRow::read(&row)?;
+            count += block.samples;
+            if block.last_at >= before {
+                let left = erase::left(&mut connection, &block, before).await?;
+                count -= left.map_or(0, |(_, samples)| samples);
+            }
+        }
         Ok(count.unsigned_abs())
     }
 
@@ -37,6 +53,7 @@ impl Store {
     pub async fn delete_samples(&self, range: &DeleteRange, actor: &Actor, now: Timestamp) -> Result<u64> {
         let deleted = self.delete_in_batches(range).await?;
         if deleted > 0 {
+            self.sweep_chunks().await?;
             self.record_event(&Event {
                 at: now,
                 kind: EventKind::SamplesDeleted,
@@ -111,6 +128,7 @@ impl Store {
             let mut write = self.write().await?;
             let connection = write.connection()?;
             for sql in [
+                "DELETE FROM horizon WHERE server_id = ?",
                 "DELETE FROM tally WHERE server_id = ?",
                 "DELETE FROM removal WHERE server_id = ?",
             ] {
@@ -120,15 +138,54 @@ impl Store {
             self.dropped_values().remove(&ServerId(*server_id));
         }
         if !removed.is_empty() {
+            self.sweep_chunks().await?;
             self.give_space_back(FREE_SHARE).await?;
         }
         Ok(())
     }
 
+    /// Deletes rows and blocks. The bytes of blocks are still to be swept up.
     async fn delete_in_batches(&self, range: &DeleteRange) -> Result<u64> {
+        Ok(self.delete_rows(range).await? + self.delete_blocks(range).await?)
+    }
+
+    async fn delete_blocks(&self, range: &DeleteRange) -> Result<u64> {
+        let before = range.before.map_or(i64::MAX, |before| before.0);
+        let mut sql = QueryBuilder::new("SELECT DISTINCT server_id FROM block WHERE first_at < ");
+        sql.push_bind(before);
+        if let Some(server_id) = range.server_id {
+            sql.push(" AND server_id = ").push_bind(server_id.0);
+        }
+        let servers: Vec<i64> = sql.build_query_scalar().fetch_all(&self.inner.readers).await?;
+        let mut total = 0;
+        for server_id in servers {
+            let mut write = self.write().await?;
+            let (cache, connection) = write.parts()?;
+            cache.forget_folded(ServerId(server_id));
+            self.samples_are_deleted();
+            total += erase::before(connection, server_id, before).await?;
+            write.commit().await?;
+        }
+        Ok(total.unsigned_abs())
+    }
+
+    /// Deletes the bytes of all discarded blocks.
+    async fn sweep_chunks(&self) -> Result<()> {
+        loop {
+            let mut write = self.write().await?;
+            let more = chunks::sweep(write.connection()?).await?;
+            write.commit().await?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) async fn delete_rows(&self, range: &DeleteRange) -> Result<u64> {
         let mut total = 0;
         loop {
             let mut write = self.write().await?;
+            self.samples_are_deleted();
             let connection = write.connection()?;
             let servers: Vec<i64> = batch_sql(range)
                 .build_query_scalar()
@@ -162,17 +219,20 @@ impl Store {
         for server_id in servers {
             let mut write = self.write().await?;
             let (cache, connection) = write.parts()?;
-            let oldest: Option<i64> =
-                sqlx::query_scalar("SELECT min(taken_at) FROM sample WHERE server_id = ?")
-                    .bind(server_id)
-                    .fetch_one(&mut *connection)
-                    .await?;
+            let (oldest, oldest_of_all): (Option<i64>, Option<i64>) = sqlx::query_as(
+                "SELECT oldest, min(coalesce(oldest, folded), coalesce(folded, oldest)) FROM (SELECT
+                     (SELECT min(taken_at) FROM sample WHERE server_id = ?1) AS oldest,
+                     (SELECT min(first_at) FROM block WHERE server_id = ?1) AS folded)",
+            )
+            .bind(server_id)
+            .fetch_one(&mut *connection)
+            .await?;
             let unused = sqlx::query("DELETE FROM layout WHERE server_id = ? AND last_used_at < ?")
                 .bind(server_id)
                 .bind(oldest.map_or(i64::MAX, |oldest| oldest - LAG_MS))
                 .execute(&mut *connection)
                 .await?;
-            if unused.rows_affected() > 0 {
+            if unused.rows_affected() > 0 || oldest_of_all.is_none() {
                 let layouts: Vec<Vec<u8>> =
                     sqlx::query_scalar("SELECT series FROM layout WHERE server_id = ?")
                         .bind(server_id)
@@ -183,11 +243,14 @@ impl Store {
                     .filter_map(|bytes| series_of(bytes))
                     .flatten()
                     .collect();
+                // Blocks may have values of any series that was seen since the oldest of them.
                 sqlx::query(
-                    "DELETE FROM series WHERE server_id = ? AND id NOT IN (SELECT value FROM json_each(?))",
+                    "DELETE FROM series WHERE server_id = ? AND id NOT IN (SELECT value FROM json_each(?))
+                         AND last_seen_at < ?",
                 )
                 .bind(server_id)
                 .bind(to_json(&used)?)
+                .bind(oldest_of_all.map_or(i64::MAX, |oldest| oldest - LAG_MS))
                 .execute(connection)
                 .await?;
                 cache.forget_server(ServerId(server_id));

@@ -26,8 +26,10 @@ impl Store {
         let mut connection = self.read().await?;
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT server.id, coalesce(tally.samples, 0),
-                 (SELECT min(taken_at) FROM sample WHERE server_id = server.id),
-                 (SELECT max(taken_at) FROM sample WHERE server_id = server.id),
+                 (SELECT min(at) FROM (SELECT min(taken_at) AS at FROM sample WHERE server_id = server.id
+                     UNION ALL SELECT min(first_at) FROM block WHERE server_id = server.id AND tier = 0)),
+                 (SELECT max(at) FROM (SELECT max(taken_at) AS at FROM sample WHERE server_id = server.id
+                     UNION ALL SELECT max(last_at) FROM block WHERE server_id = server.id AND tier = 0)),
                  (SELECT count(*) FROM series WHERE server_id = server.id)
              FROM server LEFT JOIN tally ON tally.server_id = server.id ORDER BY server.id",
         )

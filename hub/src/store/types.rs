@@ -62,8 +62,21 @@ pub struct SeriesQuery {
     pub from: Timestamp,
     /// First moment after the end.
     pub to: Timestamp,
-    /// No more points than this; the step is chosen accordingly (1 to 5,000).
+    /// No more points than this (1 to 5,000).
     pub max_points: u32,
+    /// The length of the buckets.
+    pub step: Step,
+}
+
+/// How long the buckets of an answer are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Step {
+    /// The smallest round step that needs no more than the points allowed.
+    #[default]
+    Auto,
+    /// So many milliseconds (whole seconds); longer only where that would be more buckets than
+    /// are allowed, or where nothing so fine is kept any more.
+    Fixed(i64),
 }
 
 /// Buckets of equal length, from `from` rounded down to a multiple of the step.
@@ -81,6 +94,8 @@ pub struct SeriesAnswer {
     pub series: Vec<SeriesPoints>,
     /// Stored rows that could not be read and are missing from the answer (a damaged file).
     pub unreadable_rows: u64,
+    /// Blocks of samples or roll-ups that could not be read and are missing.
+    pub unreadable_blocks: u64,
 }
 
 /// The buckets of one series, in the metric's unit. `None` is a gap: nobody measured then.
@@ -134,6 +149,8 @@ pub struct MetricsPage {
     pub next: Option<Cursor>,
     /// Stored rows that could not be read and are missing (a damaged file).
     pub unreadable_rows: u64,
+    /// Blocks of samples that could not be read and are missing.
+    pub unreadable_blocks: u64,
 }
 
 /// One sample in the original system's columns.

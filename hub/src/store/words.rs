@@ -20,7 +20,7 @@ pub(super) fn from_word<T: DeserializeOwned>(word: &str) -> Result<T> {
 }
 
 /// A value as JSON text.
-pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String> {
+pub(super) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| StoreError::unreadable("JSON", error))
 }
 

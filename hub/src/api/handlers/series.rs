@@ -19,7 +19,7 @@ use crate::{
         ServerId, Timestamp,
         metric::{Metric, Unit},
     },
-    store::{SeriesPoints, SeriesQuery},
+    store::{SeriesPoints, SeriesQuery, Step},
 };
 
 /// Metrics of one request at most.
@@ -37,6 +37,7 @@ const MOST_METRICS: usize = 32;
         ("from" = Option<String>, Query, description = "First moment, RFC 3339"),
         ("to" = Option<String>, Query, description = "Last moment, RFC 3339; default now"),
         ("points" = Option<u32>, Query, description = "At most this many steps, 1 to 5,000 (default 500)"),
+        ("step" = Option<u32>, Query, description = "Width of a step in seconds; longer where that would be more than 5,000 steps or nothing so fine is kept"),
     ),
     responses((status = 200, body = SeriesAnswer)))]
 pub(crate) async fn series(
@@ -47,6 +48,7 @@ pub(crate) async fn series(
     let metrics = metrics_field(&mut form);
     let span = paging::span(&mut form, Timestamp::now(), Some(1.0));
     let max_points = form.integer("points", 1..=5000u32).or(500);
+    let step = form.integer("step", 1..=31_536_000u32).value();
     if span.from.is_none() && form.is_clean() {
         form.refuse("from", "is required together with to");
     }
@@ -60,6 +62,7 @@ pub(crate) async fn series(
             from: span.from.unwrap_or(span.to),
             to: span.to,
             max_points,
+            step: step.map_or(Step::Auto, |seconds| Step::Fixed(i64::from(seconds) * 1_000)),
         })
         .await?;
     if answer.unreadable_rows > 0 {

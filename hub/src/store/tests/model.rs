@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::Metric;
 use crate::model::metric::flatten;
-use crate::store::{Cursor, DeleteRange, MetricsQuery, SeriesQuery};
+use crate::store::{Cursor, DeleteRange, MetricsQuery, SeriesQuery, Step};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -85,6 +85,7 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
             from: NOW,
             to: Timestamp(NOW.0 + 20_000 * SECOND),
             max_points: 5_000,
+            step: Step::Auto,
         };
         let answer = test.store.query(&ask).await.unwrap();
         let mut extremes: BTreeMap<_, (i64, i64)> = BTreeMap::new();

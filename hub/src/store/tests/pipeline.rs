@@ -35,6 +35,7 @@ async fn a_commit_is_sent_between_threads() {
         from: NOW,
         to: NOW,
         max_points: 1,
+        step: crate::store::Step::Auto,
     }))
     .await
     .unwrap();

@@ -5,10 +5,11 @@ use sqlx::{Execute, QueryBuilder, Row, Sqlite};
 use super::*;
 use crate::model::EventKind;
 use crate::store::alerts::alerts_sql;
+use crate::store::chunks::FIND;
 use crate::store::events::events_sql;
 use crate::store::remove::batch_sql;
 use crate::store::rows::rows_sql;
-use crate::store::scan::SCAN;
+use crate::store::source::SCAN;
 use crate::store::{AlertQuery, Cursor, DeleteRange, EventQuery, MetricsQuery};
 
 async fn plan(test: &TestStore, sql: &str) -> String {
@@ -40,6 +41,11 @@ async fn samples_are_found_by_their_key_and_in_order() {
     cheap(
         SCAN.to_owned(),
         "SEARCH sample USING PRIMARY KEY (server_id=? AND taken_at>? AND taken_at<?)",
+    )
+    .await;
+    cheap(
+        FIND.to_owned(),
+        "SEARCH block USING INDEX block_by_server (server_id=? AND tier=? AND last_at>?)",
     )
     .await;
     let after = Some(Cursor {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::Metric;
-use crate::store::{Cursor, MetricsQuery, SeriesQuery};
+use crate::store::{Cursor, MetricsQuery, SeriesQuery, Step};
 
 fn query(server_id: ServerId, metrics: &[Metric], from: i64, to: i64, max_points: u32) -> SeriesQuery {
     SeriesQuery {
@@ -11,6 +11,7 @@ fn query(server_id: ServerId, metrics: &[Metric], from: i64, to: i64, max_points
         from: Timestamp(from),
         to: Timestamp(to),
         max_points,
+        step: Step::Auto,
     }
 }
 

@@ -1,0 +1,471 @@
+//! Folding: rows become blocks, small blocks become larger ones, and roll-ups are made of them.
+//!
+//! Runs beside ingest. Reading, encoding and decoding happen outside the writer's lock; then one
+//! short transaction puts the new blocks in the place of what they were made from, if that is
+//! still as it was read: rows and blocks never change, they only come and go, so it is enough that
+//! every one of them is still there and that nothing was deleted meanwhile. Killed at any instant,
+//! the database is as before or after such a transaction, and both answer every question alike.
+//!
+//! Rows of a server are folded when there are [`FOLD_ROWS`] of them (or they grow old). Blocks of
+//! about the same size are merged four by four until they hold [`FULL_ROWS`] rows; what lies inside
+//! the time of a larger block (late samples) is merged with it. Samples enter the roll-ups when
+//! their block holds [`ROLL_ROWS`].
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use sqlx::Row;
+
+use super::block::{Damaged, Encoded, Shape, Table, encode};
+use super::cells;
+use super::chunks::{self, BlockRow, Want};
+use super::layout::series_of;
+use super::rollup::{EVER, RollUp, STEPS};
+use super::table::{Gathered, union};
+use super::words::to_json;
+use super::{Result, Store, StoreError};
+use crate::model::Timestamp;
+
+/// Rows of a server that are worth a block.
+const FOLD_ROWS: i64 = 256;
+/// Most rows folded at once: what the transaction deletes.
+const MOST_ROWS: i64 = 1_024;
+/// Fewer rows are folded when the newest of them is this old: the server is gone, or slow.
+const OLD_MS: i64 = 6 * 3_600_000;
+/// … if there are so many.
+const OLD_ROWS: i64 = 32;
+/// A block of samples with so many rows enters the roll-ups.
+const ROLL_ROWS: i64 = 1_024;
+/// A block with so many rows is merged no more.
+const FULL_ROWS: i64 = 4_096;
+/// Blocks merged together.
+const FAN_IN: usize = 4;
+/// Values a block may have: bounds the memory a merge takes.
+const FULL_VALUES: i64 = 2_000_000;
+
+/// What a call of [`Store::fold`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FoldReport {
+    /// Rows that became part of a block.
+    pub folded: u64,
+    /// Blocks merged away.
+    pub merged: u64,
+    /// Blocks written, roll-ups among them.
+    pub written: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// The longest time the database was held for writing.
+    pub longest_write: Duration,
+    /// There is more to do.
+    pub more: bool,
+}
+
+/// Something new for the database, and what it is made from.
+#[derive(Debug, Default)]
+struct Swap {
+    server_id: i64,
+    /// Moments of the rows to go.
+    rows: Vec<i64>,
+    /// Blocks to go, as they were read.
+    blocks: Vec<BlockRow>,
+    new: Vec<(BlockRow, Encoded)>,
+}
+
+impl Store {
+    /// Folds for about as long as `budget`: rows into blocks, blocks into larger ones and into
+    /// roll-ups, and sweeps up the bytes of blocks that are gone. Changes no answer; may be dropped
+    /// or killed at any instant.
+    ///
+    /// # Errors
+    /// The database cannot be read or written. What was folded until then stays folded.
+    pub async fn fold(&self, now: Timestamp, budget: Duration) -> Result<FoldReport> {
+        let begun = Instant::now();
+        let mut report = FoldReport::default();
+        for server_id in self.foldable(now).await? {
+            while begun.elapsed() < budget && self.fold_rows(server_id, i64::MAX, &mut report).await? {}
+            while begun.elapsed() < budget && self.merge_some(server_id, &mut report).await? {}
+            if begun.elapsed() >= budget {
+                report.more = true;
+                break;
+            }
+        }
+        while begun.elapsed() < budget {
+            let held = Instant::now();
+            let mut write = self.write().await?;
+            let more = chunks::sweep(write.connection()?).await?;
+            write.commit().await?;
+            report.longest_write = report.longest_write.max(held.elapsed());
+            if !more {
+                return Ok(report);
+            }
+        }
+        report.more = true;
+        Ok(report)
+    }
+
+    /// Servers with enough rows, those with the most first.
+    async fn foldable(&self, now: Timestamp) -> Result<Vec<i64>> {
+        Ok(sqlx::query_scalar(
+            "SELECT server_id FROM tally WHERE samples - folded >= ?1 OR samples - folded >= ?2
+                 AND (SELECT max(taken_at) FROM sample WHERE server_id = tally.server_id) < ?3
+             ORDER BY samples - folded DESC",
+        )
+        .bind(FOLD_ROWS)
+        .bind(OLD_ROWS)
+        .bind(now.0 - OLD_MS)
+        .fetch_all(&self.inner.readers)
+        .await?)
+    }
+
+    /// Folds the oldest rows of a server taken before a moment; answers whether it is worth while
+    /// to go on.
+    pub(super) async fn fold_rows(
+        &self,
+        server_id: i64,
+        before: i64,
+        report: &mut FoldReport,
+    ) -> Result<bool> {
+        let deletions = self.deletions();
+        let mut connection = self.read().await?;
+        let rows = sqlx::query(
+            "SELECT taken_at, layout_id, cells FROM sample WHERE server_id = ? AND taken_at < ?
+             ORDER BY taken_at LIMIT ?",
+        )
+        .bind(server_id)
+        .bind(before)
+        .bind(MOST_ROWS)
+        .fetch_all(&mut *connection)
+        .await?;
+        let layouts: Vec<(i64, Vec<u8>)> = sqlx::query_as("SELECT id, series FROM layout WHERE server_id = ?")
+            .bind(server_id)
+            .fetch_all(&mut *connection)
+            .await?;
+        let folded_until: Option<i64> =
+            sqlx::query_scalar("SELECT max(last_at) FROM block WHERE server_id = ? AND tier = 0")
+                .bind(server_id)
+                .fetch_one(&mut *connection)
+                .await?;
+        drop(connection);
+        let layouts: BTreeMap<i64, Vec<i64>> =
+            layouts.into_iter().filter_map(|(id, bytes)| Some((id, series_of(&bytes)?))).collect();
+        let mut fresh = Gathered::default();
+        let mut late = Gathered::default();
+        for row in &rows {
+            let taken_at: i64 = row.try_get(0)?;
+            // Late samples get a block of their own, or a new one would lie across many old ones.
+            let is_late = folded_until.is_some_and(|until| taken_at <= until);
+            let side = if is_late { &mut late } else { &mut fresh };
+            // A damaged row stays a row: queries report it.
+            let Some(series) = layouts.get(&row.try_get(1)?) else {
+                continue;
+            };
+            let mut cells = Vec::with_capacity(series.len());
+            if cells::each(row.try_get(2)?, |cell, value| cells.push((cell, value))).is_ok() {
+                side.push(taken_at, cells.iter().filter_map(|(cell, value)| Some((*series.get(*cell)?, *value))));
+            }
+        }
+        let full = rows.len() as i64 == MOST_ROWS;
+        let mut moved = false;
+        for side in [late, fresh] {
+            if side.is_empty() {
+                continue;
+            }
+            let rows = side.times().to_vec();
+            let count = rows.len() as u64;
+            let new = in_background(move || {
+                let table = side.into_table();
+                Ok(vec![block_of(server_id, 0, &table, false)?])
+            })
+            .await?;
+            let swap = Swap { server_id, rows, new, ..Swap::default() };
+            if self.swap(swap, deletions, report).await? {
+                report.folded += count;
+                moved = true;
+            }
+        }
+        Ok(moved && full)
+    }
+
+    /// Merges some blocks of a server; answers whether there may be more to merge.
+    async fn merge_some(&self, server_id: i64, report: &mut FoldReport) -> Result<bool> {
+        for tier in std::iter::once(0).chain(STEPS) {
+            let deletions = self.deletions();
+            let mut connection = self.read().await?;
+            let blocks =
+                chunks::find(&mut connection, &[server_id], tier, (i64::MIN, i64::MAX), false).await?;
+            let Some(chosen) = choose(blocks) else {
+                continue;
+            };
+            let mut tables = Vec::new();
+            let mut lost = Vec::new();
+            chunks::load(&mut connection, chosen.clone(), Want::All, &mut lost, |loaded, _| {
+                tables.push((loaded.row, loaded.directory.table(&loaded.bytes)?));
+                Ok(())
+            })
+            .await?;
+            drop(connection);
+            if !lost.is_empty() {
+                // What is damaged stays as it is, for queries and checks to report.
+                return Ok(false);
+            }
+            let new = in_background(move || merged(server_id, tier, tables)).await?;
+            let merged = chosen.len() as u64;
+            let swap = Swap { server_id, blocks: chosen, new, ..Swap::default() };
+            let swapped = self.swap(swap, deletions, report).await?;
+            report.merged += if swapped { merged } else { 0 };
+            return Ok(swapped);
+        }
+        Ok(false)
+    }
+
+    /// Puts all samples of a server taken before a moment into the roll-ups.
+    pub(super) async fn roll_all(&self, server_id: i64, before: i64, report: &mut FoldReport) -> Result<()> {
+        loop {
+            let (deletions, folded) = (self.deletions(), report.folded);
+            while self.fold_rows(server_id, before, report).await? {}
+            if self.deletions() == deletions && report.folded == folded {
+                break;
+            }
+        }
+        loop {
+            let deletions = self.deletions();
+            let mut connection = self.read().await?;
+            let span = (i64::MIN, before);
+            let mut blocks = chunks::find(&mut connection, &[server_id], 0, span, true).await?;
+            blocks.sort_by_key(|block| block.first_at);
+            blocks.truncate(1);
+            if blocks.is_empty() {
+                return Ok(());
+            }
+            let mut tables = Vec::new();
+            let mut lost = Vec::new();
+            chunks::load(&mut connection, blocks.clone(), Want::All, &mut lost, |loaded, _| {
+                tables.push((loaded.row, loaded.directory.table(&loaded.bytes)?));
+                Ok(())
+            })
+            .await?;
+            drop(connection);
+            if !lost.is_empty() {
+                // It can be read no more: queries and checks report it.
+                return Ok(());
+            }
+            let new = in_background(move || rolled(server_id, tables)).await?;
+            let swap = Swap { server_id, blocks, new, ..Swap::default() };
+            self.swap(swap, deletions, report).await?;
+        }
+    }
+
+    /// The transaction. `false`: something changed meanwhile, nothing was done.
+    async fn swap(&self, swap: Swap, deletions: u64, report: &mut FoldReport) -> Result<bool> {
+        let mut write = self.write().await?;
+        let held = Instant::now();
+        let (cache, connection) = write.parts()?;
+        if self.deletions() != deletions {
+            return Ok(false);
+        }
+        if !swap.rows.is_empty() {
+            let gone = sqlx::query(
+                "DELETE FROM sample WHERE server_id = ? AND taken_at IN (SELECT value FROM json_each(?))",
+            )
+            .bind(swap.server_id)
+            .bind(to_json(&swap.rows)?)
+            .execute(&mut *connection)
+            .await?;
+            if gone.rows_affected() != swap.rows.len() as u64 {
+                return Ok(false);
+            }
+            sqlx::query("UPDATE tally SET folded = folded + ? WHERE server_id = ?")
+                .bind(swap.rows.len() as i64)
+                .bind(swap.server_id)
+                .execute(&mut *connection)
+                .await?;
+        }
+        if !swap.blocks.is_empty() {
+            let ids: Vec<i64> = swap.blocks.iter().map(|block| block.id).collect();
+            if chunks::discard(connection, &ids).await? != ids.len() as u64 {
+                return Ok(false);
+            }
+        }
+        for (row, encoded) in &swap.new {
+            chunks::insert(connection, row, encoded).await?;
+        }
+        cache.forget_folded(crate::model::ServerId(swap.server_id));
+        write.commit().await?;
+        report.longest_write = report.longest_write.max(held.elapsed());
+        report.written += swap.new.len() as u64;
+        report.bytes += swap.new.iter().map(|(_, encoded)| encoded.bytes.len() as u64).sum::<u64>();
+        Ok(true)
+    }
+
+    /// Changes with every deletion of samples, this process's or another's.
+    pub(super) fn deletions(&self) -> u64 {
+        self.inner.deletions.load(Ordering::Acquire)
+    }
+
+    /// To be called inside every transaction that deletes samples or blocks of them.
+    pub(super) fn samples_are_deleted(&self) {
+        self.inner.deletions.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Runs what takes the processor a while where it holds nobody up.
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Damaged> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StoreError::unreadable("folding", error))?
+        .map_err(|damaged| StoreError::unreadable("block", damaged))
+}
+
+/// Rank of a block's size: blocks of one rank are merged.
+fn rank(samples: i64) -> u32 {
+    samples.max(1).ilog2() / 2
+}
+
+/// The blocks to merge next, if any.
+fn choose(mut blocks: Vec<BlockRow>) -> Option<Vec<BlockRow>> {
+    blocks.sort_by_key(|block| (block.first_at, block.id));
+    let fits = |chosen: &[BlockRow]| {
+        chosen.iter().map(|block| block.samples).sum::<i64>() <= 2 * FULL_ROWS
+            && chosen.iter().map(|block| block.cells).sum::<i64>() <= FULL_VALUES
+    };
+    let small = |block: &BlockRow| block.samples < FULL_ROWS;
+    // Neighbours of about the same size.
+    let mut start = 0;
+    for end in 1..=blocks.len() {
+        let of_a_kind = end < blocks.len()
+            && small(&blocks[end])
+            && rank(blocks[end].samples) == rank(blocks[start].samples);
+        let run = &blocks[start..end];
+        if run.len() >= FAN_IN && small(&run[0]) && fits(run) {
+            return Some(run.to_vec());
+        }
+        if !of_a_kind {
+            start = end;
+        }
+    }
+    // One that lies within the time of a larger one, or a small one before a larger one: late samples.
+    // Roll-ups that follow each other may share a bucket.
+    blocks.windows(2).find_map(|pair| {
+        let overlap = pair[0].tier == 0 && pair[1].first_at <= pair[0].last_at;
+        let swallowed = small(&pair[0]) && rank(pair[0].samples) < rank(pair[1].samples);
+        ((overlap || swallowed) && fits(pair)).then(|| pair.to_vec())
+    })
+}
+
+/// One block in the place of several.
+fn merged(server_id: i64, tier: i64, tables: Vec<(BlockRow, Table)>) -> Result<Vec<(BlockRow, Encoded)>, Damaged> {
+    if tier > 0 {
+        let mut roll_up = RollUp::default();
+        for (row, table) in &tables {
+            roll_up.add_table(table, row.first_at)?;
+        }
+        return Ok(vec![block_of(server_id, tier, &roll_up.to_table(), false)?]);
+    }
+    let samples: i64 = tables.iter().map(|(row, _)| row.samples).sum();
+    let roll = samples >= ROLL_ROWS || tables.iter().any(|(row, _)| row.rolled);
+    let mut new = Vec::new();
+    if roll {
+        new = roll_ups(server_id, &tables)?;
+    }
+    let table = union(tables.into_iter().map(|(row, table)| (row.first_at, table)))?;
+    new.push(block_of(server_id, 0, &table, roll)?);
+    Ok(new)
+}
+
+/// The same block again, its samples in the roll-ups.
+fn rolled(server_id: i64, tables: Vec<(BlockRow, Table)>) -> Result<Vec<(BlockRow, Encoded)>, Damaged> {
+    let mut new = roll_ups(server_id, &tables)?;
+    let table = union(tables.into_iter().map(|(row, table)| (row.first_at, table)))?;
+    new.push(block_of(server_id, 0, &table, true)?);
+    Ok(new)
+}
+
+/// What the samples that are not rolled yet add to the roll-ups.
+fn roll_ups(server_id: i64, tables: &[(BlockRow, Table)]) -> Result<Vec<(BlockRow, Encoded)>, Damaged> {
+    let mut unrolled = tables.iter().filter(|(row, _)| !row.rolled).peekable();
+    if unrolled.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    let samples = union(unrolled.map(|(row, table)| (row.first_at, table.clone())))?;
+    let roll = |step| {
+        let mut roll_up = RollUp::default();
+        roll_up.add_samples(&samples, step, EVER);
+        block_of(server_id, step, &roll_up.to_table(), false)
+    };
+    // Samples without a single value are in no roll-up.
+    if samples.series.is_empty() { Ok(Vec::new()) } else { STEPS.into_iter().map(roll).collect() }
+}
+
+/// A table as a block to insert.
+pub(super) fn block_of(
+    server_id: i64,
+    tier: i64,
+    table: &Table,
+    rolled: bool,
+) -> Result<(BlockRow, Encoded), Damaged> {
+    let shape = if tier == 0 { Shape::Samples } else { Shape::RollUp };
+    let encoded = encode(table, shape)?;
+    let (Some(first_at), Some(last_at)) = (table.times.first(), table.times.last()) else {
+        return Err(Damaged("a block of nothing"));
+    };
+    let cells = |series: &super::block::Series| table.patterns[series.pattern].rows.len() as i64;
+    let row = BlockRow {
+        id: 0,
+        server_id,
+        tier,
+        first_at: *first_at,
+        last_at: *last_at,
+        samples: table.times.len() as i64,
+        cells: table.series.iter().map(cells).sum(),
+        rolled,
+        directory_bytes: encoded.directory_bytes as i64,
+        bytes: encoded.bytes.len() as i64,
+    };
+    Ok((row, encoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(id: i64, first_at: i64, last_at: i64, samples: i64) -> BlockRow {
+        BlockRow {
+            id,
+            server_id: 1,
+            tier: 0,
+            first_at,
+            last_at,
+            samples,
+            cells: samples,
+            rolled: false,
+            directory_bytes: 0,
+            bytes: 0,
+        }
+    }
+
+    #[test]
+    fn blocks_of_one_size_are_merged_until_they_are_full() {
+        let equal = |count: i64, samples| {
+            (0..count).map(|id| block(id, id * 10, id * 10 + 9, samples)).collect::<Vec<_>>()
+        };
+        assert_eq!(choose(equal(3, 256)), None);
+        assert_eq!(choose(equal(9, 256)).unwrap().len(), FAN_IN);
+        assert_eq!(choose(equal(4, FULL_ROWS)), None);
+        let mut mixed = equal(3, 256);
+        mixed.insert(0, block(9, -10, -1, 1_024));
+        assert_eq!(choose(mixed), None);
+    }
+
+    #[test]
+    fn late_samples_are_merged_with_the_block_they_lie_in() {
+        let ids = |blocks| choose(blocks).map(|chosen| chosen.iter().map(|block| block.id).collect::<Vec<_>>());
+        let full = block(1, 0, 100, FULL_ROWS);
+        assert_eq!(ids(vec![full.clone(), block(2, 50, 60, 5)]), Some(vec![1, 2]));
+        assert_eq!(ids(vec![full.clone(), block(2, 150, 160, 5)]), None);
+        assert_eq!(ids(vec![block(2, -20, -10, 5), full.clone()]), Some(vec![2, 1]));
+        assert_eq!(ids(vec![full, block(2, 50, 160, 2 * FULL_ROWS)]), None);
+    }
+}
