@@ -3,6 +3,7 @@
 //! ends early ends the hub, for a hub that only half works helps nobody.
 
 mod first_start;
+mod folding;
 mod housekeeping;
 mod listen;
 mod systemd;
@@ -134,6 +135,7 @@ async fn serve(
     let housekeeping = housekeeping::Housekeeping::new(store.clone(), config.retention);
     tasks.spawn("housekeeping", housekeeping.run(shutdown.clone()));
     tasks.spawn("backups", backups.run(shutdown.clone()));
+    tasks.spawn("folding", folding::Folding::new(store.clone()).run(shutdown.clone()));
     if let Some(watchdog) = systemd::Watchdog::wanted(ingest_handle.watch_progress()) {
         tasks.spawn("watchdog", watchdog.run(shutdown.clone()));
     }

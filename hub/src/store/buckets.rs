@@ -113,23 +113,11 @@ impl Buckets {
         (0..self.length).map(move |index| start + step * index as i64)
     }
 
-    /// The bucket of a moment within the time.
-    pub(super) fn at(&self, taken_at: i64) -> usize {
-        usize::try_from((taken_at - self.start) / self.step).unwrap_or(usize::MAX)
-    }
-
     /// The buckets of one series.
     fn of_mut(&mut self, series: usize) -> &mut [Bucket] {
         self.buckets
             .get_mut(series * self.length..(series + 1) * self.length)
             .unwrap_or_default()
-    }
-
-    /// Adds one value. A moment outside the time is ignored.
-    pub(super) fn add(&mut self, bucket: usize, series: usize, taken_at: i64, value: i64) {
-        if let Some(bucket) = self.of_mut(series).get_mut(bucket) {
-            bucket.add(taken_at, value);
-        }
     }
 
     /// Adds values in order of time. Moments outside the time are ignored.
@@ -258,8 +246,7 @@ mod tests {
     fn average(from: i64, to: i64, step: i64, samples: impl IntoIterator<Item = i64>) -> Vec<Option<f64>> {
         let mut buckets = Buckets::new(from, to, step, 1);
         for taken_at in samples {
-            let bucket = buckets.at(taken_at);
-            buckets.add(bucket, 0, taken_at, taken_at / SECOND);
+            buckets.add_run(0, &[taken_at], &[taken_at / SECOND]);
         }
         buckets.points(0).1
     }
@@ -341,16 +328,12 @@ mod tests {
     #[test]
     fn minimum_mean_and_maximum_survive_the_largest_values() {
         let mut buckets = Buckets::new(0, 10, 10, 1);
-        for value in [i64::MAX, i64::MAX - 2] {
-            buckets.add(0, 0, 5, value);
-        }
+        buckets.add_run(0, &[5, 6], &[i64::MAX, i64::MAX - 2]);
         let (min, avg, max) = buckets.points(0);
         assert_eq!((min[0], max[0]), (Some(i64::MAX - 2), Some(i64::MAX)));
         assert!(avg[0].is_some_and(|mean| mean > 9.2e18));
         let mut buckets = Buckets::new(0, 10, 10, 1);
-        for value in [1, 1, 2] {
-            buckets.add(0, 0, 5, value);
-        }
+        buckets.add_run(0, &[-1, 5, 6, 7, 10], &[99, 1, 1, 2, 99]);
         assert_eq!(buckets.points(0).1, [Some(1.33)]);
     }
 }

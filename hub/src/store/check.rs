@@ -15,7 +15,7 @@ use super::copy::open_read_only;
 use super::layout::series_of;
 use super::open::{MIGRATOR, has_secrets, key_fits, newest_schema};
 use super::servers::{PASSPHRASE, PASSWORD, PRIVATE_KEY, place};
-use super::{MasterKey, Result, StoreError};
+use super::{MasterKey, Result, StoreError, verify};
 use crate::model::{ServerId, Timestamp};
 
 /// Lines of SQLite's own check that are shown; a badly damaged file has thousands.
@@ -199,6 +199,7 @@ async fn look(
     if report.schema == Some(newest_schema()) {
         report.servers = count(connection, "SELECT count(*) FROM server").await?;
         samples(connection, report).await?;
+        blocks(connection, report).await?;
         tallies(connection, report).await?;
         secrets(connection, key, report).await?;
     }
@@ -420,10 +421,28 @@ pub(super) async fn bad_samples(
     Ok((total, newest))
 }
 
+/// Reads every block, down to its last byte.
+async fn blocks(connection: &mut SqliteConnection, report: &mut CheckReport) -> Result<()> {
+    let found = verify::all_blocks(connection).await?;
+    report.samples += found.samples;
+    report.newest = report.newest.max(found.newest);
+    for fault in found.faults {
+        let what = if fault.tier_ms == 0 { "samples" } else { "buckets of a roll-up" };
+        report.add(
+            ProblemKind::Values,
+            format!(
+                "block {} with {} {what} of server number {} from {} to {}: {}",
+                fault.block_id, fault.samples, fault.server_id, fault.first_at, fault.last_at, fault.problem
+            ),
+        );
+    }
+    Ok(())
+}
+
 /// The numbers of samples that are kept against those that are there.
 async fn tallies(connection: &mut SqliteConnection, report: &mut CheckReport) -> Result<()> {
-    let wrong: Vec<(i64, i64, i64)> = sqlx::query_as(WRONG_TALLIES).fetch_all(connection).await?;
-    for (server_id, kept, there) in wrong {
+    let wrong: Vec<(i64, i64, i64, i64)> = sqlx::query_as(WRONG_TALLIES).fetch_all(connection).await?;
+    for (server_id, kept, there, _) in wrong {
         report.add(
             ProblemKind::Count,
             format!(
@@ -476,10 +495,16 @@ async fn secrets(
     Ok(())
 }
 
-/// Server, number kept, number there: where the two differ.
+/// Server, number kept, number there, number in blocks: where what is kept differs.
 pub(super) const WRONG_TALLIES: &str = "
-    WITH counted AS (SELECT server_id, count(*) AS samples FROM sample GROUP BY server_id),
+    WITH counted AS (
+             SELECT server_id, sum(samples) AS samples, sum(folded) AS folded FROM (
+                 SELECT server_id, count(*) AS samples, 0 AS folded FROM sample GROUP BY server_id
+                 UNION ALL
+                 SELECT server_id, samples, samples FROM block WHERE tier = 0)
+             GROUP BY server_id),
          ids AS (SELECT server_id FROM counted UNION SELECT server_id FROM tally)
-    SELECT ids.server_id, coalesce(tally.samples, 0), coalesce(counted.samples, 0)
+    SELECT ids.server_id, coalesce(tally.samples, 0), coalesce(counted.samples, 0), coalesce(counted.folded, 0)
     FROM ids LEFT JOIN tally USING (server_id) LEFT JOIN counted USING (server_id)
-    WHERE coalesce(tally.samples, 0) <> coalesce(counted.samples, 0)";
+    WHERE coalesce(tally.samples, 0) <> coalesce(counted.samples, 0)
+       OR coalesce(tally.folded, 0) <> coalesce(counted.folded, 0)";

@@ -6,10 +6,10 @@
 //! every one of them is still there and that nothing was deleted meanwhile. Killed at any instant,
 //! the database is as before or after such a transaction, and both answer every question alike.
 //!
-//! Rows of a server are folded when there are [`FOLD_ROWS`] of them (or they grow old). Blocks of
-//! about the same size are merged four by four until they hold [`FULL_ROWS`] rows; what lies inside
-//! the time of a larger block (late samples) is merged with it. Samples enter the roll-ups when
-//! their block holds [`ROLL_ROWS`].
+//! Rows of a server are folded when there are 256 of them (or they grow old). Blocks of about the
+//! same size are merged four by four until they hold 4,096 rows; what lies inside the time of a
+//! larger block (late samples) is merged with it. Samples enter the roll-ups when their block holds
+//! 1,024.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -27,18 +27,28 @@ use super::words::to_json;
 use super::{Result, Store, StoreError};
 use crate::model::Timestamp;
 
-/// Rows of a server that are worth a block.
-const FOLD_ROWS: i64 = 256;
 /// Most rows folded at once: what the transaction deletes.
 const MOST_ROWS: i64 = 1_024;
 /// Fewer rows are folded when the newest of them is this old: the server is gone, or slow.
 const OLD_MS: i64 = 6 * 3_600_000;
 /// … if there are so many.
 const OLD_ROWS: i64 = 32;
-/// A block of samples with so many rows enters the roll-ups.
-const ROLL_ROWS: i64 = 1_024;
-/// A block with so many rows is merged no more.
-const FULL_ROWS: i64 = 4_096;
+/// When to fold and merge.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// Rows of a server that are worth a block.
+    pub(super) fold: i64,
+    /// A block of samples with so many rows enters the roll-ups.
+    pub(super) roll: i64,
+    /// A block with so many rows is merged no more.
+    pub(super) full: i64,
+}
+
+const SIZES: Sizes = Sizes {
+    fold: 256,
+    roll: 1_024,
+    full: 4_096,
+};
 /// Blocks merged together.
 const FAN_IN: usize = 4;
 /// Values a block may have: bounds the memory a merge takes.
@@ -80,11 +90,16 @@ impl Store {
     /// # Errors
     /// The database cannot be read or written. What was folded until then stays folded.
     pub async fn fold(&self, now: Timestamp, budget: Duration) -> Result<FoldReport> {
+        self.fold_by(&SIZES, now, budget).await
+    }
+
+    /// [`Store::fold`] with other sizes.
+    pub(super) async fn fold_by(&self, sizes: &Sizes, now: Timestamp, budget: Duration) -> Result<FoldReport> {
         let begun = Instant::now();
         let mut report = FoldReport::default();
-        for server_id in self.foldable(now).await? {
+        for server_id in self.foldable(sizes, now).await? {
             while begun.elapsed() < budget && self.fold_rows(server_id, i64::MAX, &mut report).await? {}
-            while begun.elapsed() < budget && self.merge_some(server_id, &mut report).await? {}
+            while begun.elapsed() < budget && self.merge_some(sizes, server_id, &mut report).await? {}
             if begun.elapsed() >= budget {
                 report.more = true;
                 break;
@@ -105,13 +120,13 @@ impl Store {
     }
 
     /// Servers with enough rows, those with the most first.
-    async fn foldable(&self, now: Timestamp) -> Result<Vec<i64>> {
+    async fn foldable(&self, sizes: &Sizes, now: Timestamp) -> Result<Vec<i64>> {
         Ok(sqlx::query_scalar(
             "SELECT server_id FROM tally WHERE samples - folded >= ?1 OR samples - folded >= ?2
                  AND (SELECT max(taken_at) FROM sample WHERE server_id = tally.server_id) < ?3
              ORDER BY samples - folded DESC",
         )
-        .bind(FOLD_ROWS)
+        .bind(sizes.fold)
         .bind(OLD_ROWS)
         .bind(now.0 - OLD_MS)
         .fetch_all(&self.inner.readers)
@@ -188,13 +203,13 @@ impl Store {
     }
 
     /// Merges some blocks of a server; answers whether there may be more to merge.
-    async fn merge_some(&self, server_id: i64, report: &mut FoldReport) -> Result<bool> {
+    async fn merge_some(&self, sizes: &Sizes, server_id: i64, report: &mut FoldReport) -> Result<bool> {
         for tier in std::iter::once(0).chain(STEPS) {
             let deletions = self.deletions();
             let mut connection = self.read().await?;
             let blocks =
                 chunks::find(&mut connection, &[server_id], tier, (i64::MIN, i64::MAX), false).await?;
-            let Some(chosen) = choose(blocks) else {
+            let Some(chosen) = choose(blocks, sizes) else {
                 continue;
             };
             let mut tables = Vec::new();
@@ -209,7 +224,8 @@ impl Store {
                 // What is damaged stays as it is, for queries and checks to report.
                 return Ok(false);
             }
-            let new = in_background(move || merged(server_id, tier, tables)).await?;
+            let roll = sizes.roll;
+            let new = in_background(move || merged(server_id, tier, tables, roll)).await?;
             let merged = chosen.len() as u64;
             let swap = Swap { server_id, blocks: chosen, new, ..Swap::default() };
             let swapped = self.swap(swap, deletions, report).await?;
@@ -325,13 +341,13 @@ fn rank(samples: i64) -> u32 {
 }
 
 /// The blocks to merge next, if any.
-fn choose(mut blocks: Vec<BlockRow>) -> Option<Vec<BlockRow>> {
+fn choose(mut blocks: Vec<BlockRow>, sizes: &Sizes) -> Option<Vec<BlockRow>> {
     blocks.sort_by_key(|block| (block.first_at, block.id));
     let fits = |chosen: &[BlockRow]| {
-        chosen.iter().map(|block| block.samples).sum::<i64>() <= 2 * FULL_ROWS
+        chosen.iter().map(|block| block.samples).sum::<i64>() <= 2 * sizes.full
             && chosen.iter().map(|block| block.cells).sum::<i64>() <= FULL_VALUES
     };
-    let small = |block: &BlockRow| block.samples < FULL_ROWS;
+    let small = |block: &BlockRow| block.samples < sizes.full;
     // Neighbours of about the same size.
     let mut start = 0;
     for end in 1..=blocks.len() {
@@ -356,7 +372,12 @@ fn choose(mut blocks: Vec<BlockRow>) -> Option<Vec<BlockRow>> {
 }
 
 /// One block in the place of several.
-fn merged(server_id: i64, tier: i64, tables: Vec<(BlockRow, Table)>) -> Result<Vec<(BlockRow, Encoded)>, Damaged> {
+fn merged(
+    server_id: i64,
+    tier: i64,
+    tables: Vec<(BlockRow, Table)>,
+    roll_rows: i64,
+) -> Result<Vec<(BlockRow, Encoded)>, Damaged> {
     if tier > 0 {
         let mut roll_up = RollUp::default();
         for (row, table) in &tables {
@@ -365,7 +386,7 @@ fn merged(server_id: i64, tier: i64, tables: Vec<(BlockRow, Table)>) -> Result<V
         return Ok(vec![block_of(server_id, tier, &roll_up.to_table(), false)?]);
     }
     let samples: i64 = tables.iter().map(|(row, _)| row.samples).sum();
-    let roll = samples >= ROLL_ROWS || tables.iter().any(|(row, _)| row.rolled);
+    let roll = samples >= roll_rows || tables.iter().any(|(row, _)| row.rolled);
     let mut new = Vec::new();
     if roll {
         new = roll_ups(server_id, &tables)?;
@@ -451,21 +472,21 @@ mod tests {
         let equal = |count: i64, samples| {
             (0..count).map(|id| block(id, id * 10, id * 10 + 9, samples)).collect::<Vec<_>>()
         };
-        assert_eq!(choose(equal(3, 256)), None);
-        assert_eq!(choose(equal(9, 256)).unwrap().len(), FAN_IN);
-        assert_eq!(choose(equal(4, FULL_ROWS)), None);
+        assert_eq!(choose(equal(3, 256), &SIZES), None);
+        assert_eq!(choose(equal(9, 256), &SIZES).unwrap().len(), FAN_IN);
+        assert_eq!(choose(equal(4, SIZES.full), &SIZES), None);
         let mut mixed = equal(3, 256);
         mixed.insert(0, block(9, -10, -1, 1_024));
-        assert_eq!(choose(mixed), None);
+        assert_eq!(choose(mixed, &SIZES), None);
     }
 
     #[test]
     fn late_samples_are_merged_with_the_block_they_lie_in() {
-        let ids = |blocks| choose(blocks).map(|chosen| chosen.iter().map(|block| block.id).collect::<Vec<_>>());
-        let full = block(1, 0, 100, FULL_ROWS);
+        let ids = |blocks| choose(blocks, &SIZES).map(|chosen| chosen.iter().map(|block| block.id).collect::<Vec<_>>());
+        let full = block(1, 0, 100, SIZES.full);
         assert_eq!(ids(vec![full.clone(), block(2, 50, 60, 5)]), Some(vec![1, 2]));
         assert_eq!(ids(vec![full.clone(), block(2, 150, 160, 5)]), None);
         assert_eq!(ids(vec![block(2, -20, -10, 5), full.clone()]), Some(vec![2, 1]));
-        assert_eq!(ids(vec![full, block(2, 50, 160, 2 * FULL_ROWS)]), None);
+        assert_eq!(ids(vec![full, block(2, 50, 160, 2 * SIZES.full)]), None);
     }
 }

@@ -17,7 +17,7 @@ use super::layout::series_of;
 use super::lock::beside;
 use super::open::{BUSY_TIMEOUT, explain_io};
 use super::restore::{moment_word, settle};
-use super::{DatabaseLock, MasterKey, Result, StoreError};
+use super::{DatabaseLock, MasterKey, Result, StoreError, chunks, verify};
 use crate::model::Timestamp;
 
 /// A removed row may be one that others name.
@@ -204,7 +204,14 @@ async fn remove_bad_samples(connection: &mut SqliteConnection, done: &mut Vec<St
                 .await?;
         }
     }
+    let faults = verify::all_blocks(&mut *connection).await?.faults;
+    let blocks: Vec<i64> = faults.iter().map(|fault| fault.block_id).collect();
+    chunks::discard(connection, &blocks).await?;
+    while chunks::sweep(connection).await? {}
     sqlx::query("COMMIT").execute(&mut *connection).await?;
+    if !blocks.is_empty() {
+        done.push(format!("{} blocks that cannot be read were removed", blocks.len()));
+    }
     if !bad.is_empty() {
         done.push(format!("{} samples that cannot be read were removed", bad.len()));
     }
@@ -212,7 +219,7 @@ async fn remove_bad_samples(connection: &mut SqliteConnection, done: &mut Vec<St
 }
 
 async fn recount(connection: &mut SqliteConnection, done: &mut Vec<String>) -> Result<()> {
-    let wrong: Vec<(i64, i64, i64)> = match sqlx::query_as(WRONG_TALLIES).fetch_all(&mut *connection).await {
+    let wrong: Vec<(i64, i64, i64, i64)> = match sqlx::query_as(WRONG_TALLIES).fetch_all(&mut *connection).await {
         Ok(wrong) => wrong,
         // The table of samples itself is damaged: said by the check.
         Err(error) => match StoreError::from(error) {
@@ -220,18 +227,19 @@ async fn recount(connection: &mut SqliteConnection, done: &mut Vec<String>) -> R
             error => return Err(error),
         },
     };
-    for (server_id, _, there) in &wrong {
+    for (server_id, _, there, folded) in &wrong {
         let query = if *there == 0 {
-            sqlx::query("DELETE FROM tally WHERE ?2 = 0 AND server_id = ?1")
+            sqlx::query("DELETE FROM tally WHERE ?2 = 0 AND ?3 = 0 AND server_id = ?1")
         } else {
             sqlx::query(
-                "INSERT INTO tally (server_id, samples) VALUES (?, ?)
-                 ON CONFLICT (server_id) DO UPDATE SET samples = excluded.samples",
+                "INSERT INTO tally (server_id, samples, folded) VALUES (?, ?, ?)
+                 ON CONFLICT (server_id) DO UPDATE SET samples = excluded.samples, folded = excluded.folded",
             )
         };
         query
             .bind(server_id)
             .bind(there)
+            .bind(folded)
             .execute(&mut *connection)
             .await?;
     }

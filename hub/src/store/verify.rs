@@ -20,8 +20,12 @@ pub struct BlockReport {
     pub blocks: u64,
     /// Bytes in them.
     pub bytes: u64,
-    /// Samples and buckets in them.
+    /// Samples in them.
     pub samples: u64,
+    /// Buckets of roll-ups in them.
+    pub buckets: u64,
+    /// The newest sample in them.
+    pub newest: Option<Timestamp>,
     /// Blocks that are not as they were written.
     pub faults: Vec<BlockFault>,
 }
@@ -29,7 +33,7 @@ pub struct BlockReport {
 /// A block that cannot be read, or is not what the database says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockFault {
-    /// Its id, for [`Store::remove_block`].
+    /// Its id.
     pub block_id: i64,
     /// Whose.
     pub server_id: ServerId,
@@ -72,35 +76,57 @@ impl Store {
         let mut after = 0;
         loop {
             let mut connection = self.read().await?;
+            let Some(last) = some_blocks(&mut connection, after, &mut report).await? else {
+                return Ok(report);
+            };
+            after = last;
             let total: i64 =
                 sqlx::query_scalar("SELECT count(*) FROM block").fetch_one(&mut *connection).await?;
-            let rows = sqlx::query(concat!(
-                "SELECT ",
-                block_columns!(),
-                " FROM block WHERE id > ? ORDER BY id LIMIT ?"
-            ))
+            progress(report.blocks, total.unsigned_abs().max(report.blocks));
+        }
+    }
+}
+
+/// Verifies every block in the view of this connection.
+pub(super) async fn all_blocks(connection: &mut SqliteConnection) -> Result<BlockReport> {
+    let mut report = BlockReport::default();
+    let mut after = 0;
+    while let Some(last) = some_blocks(connection, after, &mut report).await? {
+        after = last;
+    }
+    Ok(report)
+}
+
+/// Verifies the next few blocks and answers the id of the last one.
+async fn some_blocks(
+    connection: &mut SqliteConnection,
+    after: i64,
+    report: &mut BlockReport,
+) -> Result<Option<i64>> {
+    let rows =
+        sqlx::query(concat!("SELECT ", block_columns!(), " FROM block WHERE id > ? ORDER BY id LIMIT ?"))
             .bind(after)
             .bind(TOGETHER)
             .fetch_all(&mut *connection)
             .await?;
-            let rows = rows.iter().map(BlockRow::read).collect::<Result<Vec<_>>>()?;
-            let Some(last) = rows.last() else {
-                return Ok(report);
-            };
-            after = last.id;
-            report.blocks += rows.len() as u64;
-            report.bytes += rows.iter().map(|row| row.bytes.unsigned_abs()).sum::<u64>();
-            report.samples += rows.iter().map(|row| row.samples.unsigned_abs()).sum::<u64>();
-            let known = known(&mut connection, &rows).await?;
-            let mut lost = Vec::new();
-            chunks::load(&mut connection, rows, Want::All, &mut lost, |loaded, _| {
-                verify(&loaded, &known)
-            })
-            .await?;
-            report.faults.extend(lost.iter().map(|lost| BlockFault::new(&lost.row, lost.problem)));
-            progress(report.blocks, total.unsigned_abs().max(report.blocks));
+    let rows = rows.iter().map(BlockRow::read).collect::<Result<Vec<_>>>()?;
+    let Some(last) = rows.last().map(|row| row.id) else {
+        return Ok(None);
+    };
+    report.blocks += rows.len() as u64;
+    report.bytes += rows.iter().map(|row| row.bytes.unsigned_abs()).sum::<u64>();
+    for row in &rows {
+        let count = if row.tier == 0 { &mut report.samples } else { &mut report.buckets };
+        *count += row.samples.unsigned_abs();
+        if row.tier == 0 {
+            report.newest = report.newest.max(Some(Timestamp(row.last_at)));
         }
     }
+    let known = known(connection, &rows).await?;
+    let mut lost = Vec::new();
+    chunks::load(connection, rows, Want::All, &mut lost, |loaded, _| verify(&loaded, &known)).await?;
+    report.faults.extend(lost.iter().map(|lost| BlockFault::new(&lost.row, lost.problem)));
+    Ok(Some(last))
 }
 
 /// The series of the servers these blocks belong to; the servers themselves stand as (server, 0).
@@ -136,6 +162,10 @@ fn verify(loaded: &Loaded, known: &HashSet<(i64, i64)>) -> Result<(), Damaged> {
     }
     if !known.contains(&(row.server_id, 0)) {
         return Err(Damaged("its server does not exist"));
+    }
+    if visible.len() < table.times.len() {
+        // What was cut off may have been the last of a series.
+        return Ok(());
     }
     // A deleted server's series go before its samples do.
     let removed = !known.iter().any(|(server_id, series)| *server_id == row.server_id && *series > 0);

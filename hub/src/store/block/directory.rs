@@ -45,8 +45,6 @@ pub(in crate::store) enum Need<'a> {
     Times,
     /// The times and these series, by their number.
     Series(&'a [usize]),
-    /// Every byte.
-    All,
 }
 
 /// Some stretches of a block's bytes, in order.
@@ -57,6 +55,7 @@ pub(in crate::store) struct Bytes {
 
 impl Bytes {
     /// All bytes of a block.
+    #[cfg(test)]
     pub(in crate::store) fn whole(bytes: Vec<u8>) -> Self {
         Self {
             parts: vec![(0, bytes)],
@@ -157,6 +156,7 @@ impl Directory {
     }
 
     /// The number of a series in this block.
+    #[cfg(test)]
     pub(in crate::store) fn find(&self, id: i64) -> Option<usize> {
         self.series.binary_search_by_key(&id, |(id, _)| *id).ok()
     }
@@ -187,10 +187,6 @@ impl Directory {
         let mut columns = vec![&self.times];
         match need {
             Need::Times => {}
-            Need::All => {
-                columns.extend(&self.columns);
-                columns.extend(self.patterns.iter().flat_map(PatternColumns::all));
-            }
             Need::Series(wanted) => {
                 for number in wanted {
                     columns.extend(self.patterns[self.pattern_of(*number)].all());

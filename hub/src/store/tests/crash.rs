@@ -57,6 +57,14 @@ async fn commits_until_killed() {
             cleaner.delete_samples(&range, &Actor::hub(), NOW).await.unwrap();
         }
     });
+    // So are folding and merging, of what is acknowledged here among others.
+    let folder = store.clone();
+    tokio::spawn(async move {
+        let sizes = crate::store::fold::Sizes { fold: 40, roll: 160, full: 640 };
+        loop {
+            folder.fold_by(&sizes, NOW, std::time::Duration::from_millis(50)).await.unwrap();
+        }
+    });
     loop {
         let samples = (0..SAMPLES)
             .map(|step| {
@@ -127,6 +135,7 @@ async fn everything_acknowledged_survives_kill_9() {
             store,
         };
         test.assert_whole().await;
+        assert_eq!(test.store.verify_blocks(|_, _| ()).await.unwrap().faults, []);
         let server_id = test.store.servers().await.unwrap().last().unwrap().id;
         for number in &acknowledged {
             let rows = MetricsQuery {

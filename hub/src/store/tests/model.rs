@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::Metric;
 use crate::model::metric::flatten;
-use crate::store::{Cursor, DeleteRange, MetricsQuery, SeriesQuery, Step};
+use crate::store::fold::Sizes;
+use crate::store::{Cursor, DeleteRange, MetricsQuery, SeriesQuery};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -16,6 +17,8 @@ enum Step {
     DeleteBefore(Option<usize>, i64),
     DeleteServer(usize),
     Purge(i64),
+    /// Rows into blocks, blocks into larger ones and roll-ups, by small sizes.
+    Fold(i64),
     Reopen,
 }
 
@@ -27,6 +30,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(server, before)| Step::DeleteBefore(server, before)),
         1 => (0..3_usize).prop_map(Step::DeleteServer),
         1 => (0..20_000_i64).prop_map(Step::Purge),
+        5 => (1..40_i64).prop_map(Step::Fold),
         2 => Just(Step::Reopen),
     ];
     proptest::collection::vec(step, 1..12)
@@ -85,7 +89,7 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
             from: NOW,
             to: Timestamp(NOW.0 + 20_000 * SECOND),
             max_points: 5_000,
-            step: Step::Auto,
+            step: crate::store::Step::Auto,
         };
         let answer = test.store.query(&ask).await.unwrap();
         let mut extremes: BTreeMap<_, (i64, i64)> = BTreeMap::new();
@@ -112,6 +116,9 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
             .map(|(metric, label, _)| (*metric, label.clone()))
             .collect();
         assert_eq!(answer.series.len(), names.len());
+        for step in [900, 1_800, 10_800, 45] {
+            coarse(test, *server, &own, step * SECOND).await;
+        }
         let stats = test.store.storage_stats().await.unwrap();
         let stats = stats
             .per_server
@@ -124,6 +131,38 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
             test.store.latest().await.unwrap()[server].taken_at.0,
             own.last().unwrap().0
         );
+    }
+}
+
+/// Minimum, mean and maximum of steps that roll-ups may answer, and of one they cannot.
+async fn coarse(test: &TestStore, server_id: ServerId, own: &[(i64, &Snapshot)], step_ms: i64) {
+    let ask = SeriesQuery {
+        server_id,
+        metrics: vec![Metric::Load1, Metric::NetworkReceiveBytes, Metric::FilesystemUsage],
+        from: NOW,
+        to: Timestamp(NOW.0 + 20_000 * SECOND),
+        max_points: 1,
+        step: crate::store::Step::Fixed(step_ms),
+    };
+    let answer = test.store.query(&ask).await.unwrap();
+    assert_eq!((answer.step_ms, answer.unreadable_blocks), (step_ms, 0));
+    let mut all: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+    for (at, snapshot) in own {
+        for (key, value) in flatten(snapshot) {
+            if ask.metrics.contains(&key.metric) {
+                let bucket = at.div_euclid(step_ms) * step_ms;
+                all.entry((key.metric, key.label, bucket)).or_default().push(value);
+            }
+        }
+    }
+    for ((metric, label, bucket), values) in &all {
+        let series = answer.series.iter().find(|series| series.metric == *metric && series.label == *label);
+        let series = series.unwrap_or_else(|| panic!("{metric} {label} is missing at {step_ms} ms"));
+        let index = answer.times.iter().position(|time| time.0 == *bucket).unwrap();
+        let mean = values.iter().sum::<i64>() as f64 / values.len() as f64;
+        assert_eq!(series.min[index], values.iter().min().copied());
+        assert_eq!(series.max[index], values.iter().max().copied());
+        assert!((series.avg[index].unwrap() - mean).abs() <= 0.51, "{metric} {label}");
     }
 }
 
@@ -180,6 +219,12 @@ async fn run(steps: Vec<Step>) {
                 model.retain(|(at, _), _| *at >= before);
                 assert_eq!(test.store.purge(Timestamp(before)).await.unwrap(), expected);
             }
+            Step::Fold(fold) => {
+                let sizes = Sizes { fold, roll: fold * 2, full: fold * 8 };
+                let much = std::time::Duration::from_secs(3_600);
+                let report = test.store.fold_by(&sizes, NOW, much).await.unwrap();
+                assert!(!report.more, "{report:?}");
+            }
             Step::Reopen => test.reopen().await,
         }
         check(&test, &servers, &model).await;
@@ -194,6 +239,7 @@ async fn run(steps: Vec<Step>) {
         ..MetricsQuery::default()
     };
     assert!(test.store.metric_rows(&rest).await.unwrap().rows.is_empty());
+    assert_eq!(test.store.verify_blocks(|_, _| ()).await.unwrap().faults, []);
     test.assert_whole().await;
 }
 

@@ -8,7 +8,7 @@ use crate::store::alerts::alerts_sql;
 use crate::store::chunks::FIND;
 use crate::store::events::events_sql;
 use crate::store::remove::batch_sql;
-use crate::store::rows::rows_sql;
+use crate::store::rows::{blocks_sql, rows_sql};
 use crate::store::source::SCAN;
 use crate::store::{AlertQuery, Cursor, DeleteRange, EventQuery, MetricsQuery};
 
@@ -59,12 +59,17 @@ async fn samples_are_found_by_their_key_and_in_order() {
     };
     cheap(
         text(rows_sql(&all, 10)),
-        "SEARCH sample USING INDEX sample_by_time",
+        "SEARCH sample USING COVERING INDEX sample_by_time",
     )
     .await;
     cheap(
         text(rows_sql(&MetricsQuery::default(), 10)),
-        "SCAN sample USING INDEX sample_by_time",
+        "SCAN sample USING COVERING INDEX sample_by_time",
+    )
+    .await;
+    cheap(
+        text(blocks_sql(&MetricsQuery::default(), (0, NOW.0))),
+        "SEARCH block USING INDEX block_by_time (tier=? AND first_at<?)",
     )
     .await;
     let one = MetricsQuery {
