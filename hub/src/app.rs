@@ -135,7 +135,10 @@ async fn serve(
     let housekeeping = housekeeping::Housekeeping::new(store.clone(), config.retention);
     tasks.spawn("housekeeping", housekeeping.run(shutdown.clone()));
     tasks.spawn("backups", backups.run(shutdown.clone()));
-    tasks.spawn("folding", folding::Folding::new(store.clone()).run(shutdown.clone()));
+    tasks.spawn(
+        "folding",
+        folding::Folding::new(store.clone()).run(shutdown.clone()),
+    );
     if let Some(watchdog) = systemd::Watchdog::wanted(ingest_handle.watch_progress()) {
         tasks.spawn("watchdog", watchdog.run(shutdown.clone()));
     }

@@ -164,7 +164,11 @@ impl Buckets {
 
     /// First moment, and first moment after the end: whole buckets.
     pub(super) fn span(&self) -> (i64, i64) {
-        (self.start, self.start.saturating_add(self.step.saturating_mul(self.length as i64)))
+        (
+            self.start,
+            self.start
+                .saturating_add(self.step.saturating_mul(self.length as i64)),
+        )
     }
 
     /// The points of one series.

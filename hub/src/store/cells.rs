@@ -90,7 +90,10 @@ pub(super) fn each(bytes: &[u8], mut visit: impl FnMut(usize, i64)) -> Result<()
         let code = take_varint(&mut rest)?;
         if code == 0 {
             let more = usize::try_from(take_varint(&mut rest)?).map_err(|_| Damaged)?;
-            cell = cell.checked_add(more).and_then(|cell| cell.checked_add(1)).ok_or(Damaged)?;
+            cell = cell
+                .checked_add(more)
+                .and_then(|cell| cell.checked_add(1))
+                .ok_or(Damaged)?;
         } else {
             visit(cell, unzigzag(code - 1));
             cell = cell.checked_add(1).ok_or(Damaged)?;

@@ -427,7 +427,11 @@ async fn blocks(connection: &mut SqliteConnection, report: &mut CheckReport) -> 
     report.samples += found.samples;
     report.newest = report.newest.max(found.newest);
     for fault in found.faults {
-        let what = if fault.tier_ms == 0 { "samples" } else { "buckets of a roll-up" };
+        let what = if fault.tier_ms == 0 {
+            "samples"
+        } else {
+            "buckets of a roll-up"
+        };
         report.add(
             ProblemKind::Values,
             format!(

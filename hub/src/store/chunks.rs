@@ -204,7 +204,11 @@ pub(super) async fn sweep(connection: &mut SqliteConnection) -> Result<bool> {
         } else {
             "UPDATE trash SET chunks = ?2 WHERE block_id = ?1"
         };
-        sqlx::query(rest).bind(block_id).bind(keep).execute(&mut *connection).await?;
+        sqlx::query(rest)
+            .bind(block_id)
+            .bind(keep)
+            .execute(&mut *connection)
+            .await?;
         room -= chunks - keep;
     }
     Ok(true)
@@ -263,7 +267,9 @@ async fn read_batch(
                 Want::Times | Want::All => Vec::new(),
                 Want::Series(wanted) => {
                     let ids = directory.ids().enumerate();
-                    ids.filter(|(_, id)| wanted.contains_key(id)).map(|(number, _)| number).collect()
+                    ids.filter(|(_, id)| wanted.contains_key(id))
+                        .map(|(number, _)| number)
+                        .collect()
                 }
             };
             let ranges = match want {
@@ -298,7 +304,14 @@ async fn read_batch(
                 bytes.push((id - row.chunk_id(0)) as usize * CHUNK_BYTES, chunk.clone());
                 next = id + 1;
             }
-            Ok(Some((Loaded { row: row.clone(), directory, bytes }, numbers)))
+            Ok(Some((
+                Loaded {
+                    row: row.clone(),
+                    directory,
+                    bytes,
+                },
+                numbers,
+            )))
         });
         (row, read)
     });
@@ -334,10 +347,11 @@ async fn fetch(connection: &mut SqliteConnection, ids: Vec<i64>) -> Result<HashM
 
 async fn fetch_all(connection: &mut SqliteConnection, ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>> {
     let mut found = HashMap::with_capacity(ids.len());
-    let mut rows =
-        sqlx::query("SELECT chunk.id, chunk.data FROM json_each(?) AS wanted CROSS JOIN chunk ON chunk.id = wanted.value")
-            .bind(to_json(ids)?)
-            .fetch(connection);
+    let mut rows = sqlx::query(
+        "SELECT chunk.id, chunk.data FROM json_each(?) AS wanted CROSS JOIN chunk ON chunk.id = wanted.value",
+    )
+    .bind(to_json(ids)?)
+    .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         found.insert(row.try_get(0)?, row.try_get::<&[u8], _>(1)?.to_vec());
     }

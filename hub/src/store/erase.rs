@@ -39,7 +39,11 @@ pub(super) async fn before(connection: &mut SqliteConnection, server_id: i64, mo
 
 /// The end of the bucket a moment lies in; the moment itself, if it is a border.
 fn bucket_end(moment: i64, step: i64) -> i64 {
-    moment.saturating_add(step - 1).div_euclid(step).saturating_mul(step).max(moment)
+    moment
+        .saturating_add(step - 1)
+        .div_euclid(step)
+        .saturating_mul(step)
+        .max(moment)
 }
 
 /// Deletes the rows of one tier's blocks that begin before a moment; answers how many.
@@ -84,13 +88,21 @@ pub(super) async fn left(
 ) -> Result<Option<(i64, i64)>> {
     let mut found = None;
     let mut lost = Vec::new();
-    chunks::load(connection, vec![block.clone()], Want::Times, &mut lost, |loaded, _| {
-        let times = loaded.directory.times(&loaded.bytes)?;
-        let rest = &times[times.partition_point(|time| *time < moment)..];
-        let first = rest.first().ok_or(Damaged("its samples differ from what the database says"))?;
-        found = Some((*first, rest.len() as i64));
-        Ok(())
-    })
+    chunks::load(
+        connection,
+        vec![block.clone()],
+        Want::Times,
+        &mut lost,
+        |loaded, _| {
+            let times = loaded.directory.times(&loaded.bytes)?;
+            let rest = &times[times.partition_point(|time| *time < moment)..];
+            let first = rest
+                .first()
+                .ok_or(Damaged("its samples differ from what the database says"))?;
+            found = Some((*first, rest.len() as i64));
+            Ok(())
+        },
+    )
     .await?;
     source::report(&lost);
     Ok(found)

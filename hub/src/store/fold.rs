@@ -94,7 +94,12 @@ impl Store {
     }
 
     /// [`Store::fold`] with other sizes.
-    pub(super) async fn fold_by(&self, sizes: &Sizes, now: Timestamp, budget: Duration) -> Result<FoldReport> {
+    pub(super) async fn fold_by(
+        &self,
+        sizes: &Sizes,
+        now: Timestamp,
+        budget: Duration,
+    ) -> Result<FoldReport> {
         let begun = Instant::now();
         let mut report = FoldReport::default();
         for server_id in self.foldable(sizes, now).await? {
@@ -152,18 +157,21 @@ impl Store {
         .bind(MOST_ROWS)
         .fetch_all(&mut *connection)
         .await?;
-        let layouts: Vec<(i64, Vec<u8>)> = sqlx::query_as("SELECT id, series FROM layout WHERE server_id = ?")
-            .bind(server_id)
-            .fetch_all(&mut *connection)
-            .await?;
+        let layouts: Vec<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT id, series FROM layout WHERE server_id = ?")
+                .bind(server_id)
+                .fetch_all(&mut *connection)
+                .await?;
         let folded_until: Option<i64> =
             sqlx::query_scalar("SELECT max(last_at) FROM block WHERE server_id = ? AND tier = 0")
                 .bind(server_id)
                 .fetch_one(&mut *connection)
                 .await?;
         drop(connection);
-        let layouts: BTreeMap<i64, Vec<i64>> =
-            layouts.into_iter().filter_map(|(id, bytes)| Some((id, series_of(&bytes)?))).collect();
+        let layouts: BTreeMap<i64, Vec<i64>> = layouts
+            .into_iter()
+            .filter_map(|(id, bytes)| Some((id, series_of(&bytes)?)))
+            .collect();
         let mut fresh = Gathered::default();
         let mut late = Gathered::default();
         for row in &rows {
@@ -177,7 +185,12 @@ impl Store {
             };
             let mut cells = Vec::with_capacity(series.len());
             if cells::each(row.try_get(2)?, |cell, value| cells.push((cell, value))).is_ok() {
-                side.push(taken_at, cells.iter().filter_map(|(cell, value)| Some((*series.get(*cell)?, *value))));
+                side.push(
+                    taken_at,
+                    cells
+                        .iter()
+                        .filter_map(|(cell, value)| Some((*series.get(*cell)?, *value))),
+                );
             }
         }
         let full = rows.len() as i64 == MOST_ROWS;
@@ -193,7 +206,12 @@ impl Store {
                 Ok(vec![block_of(server_id, 0, &table, false)?])
             })
             .await?;
-            let swap = Swap { server_id, rows, new, ..Swap::default() };
+            let swap = Swap {
+                server_id,
+                rows,
+                new,
+                ..Swap::default()
+            };
             if self.swap(swap, deletions, report).await? {
                 report.folded += count;
                 moved = true;
@@ -214,10 +232,16 @@ impl Store {
             };
             let mut tables = Vec::new();
             let mut lost = Vec::new();
-            chunks::load(&mut connection, chosen.clone(), Want::All, &mut lost, |loaded, _| {
-                tables.push((loaded.row, loaded.directory.table(&loaded.bytes)?));
-                Ok(())
-            })
+            chunks::load(
+                &mut connection,
+                chosen.clone(),
+                Want::All,
+                &mut lost,
+                |loaded, _| {
+                    tables.push((loaded.row, loaded.directory.table(&loaded.bytes)?));
+                    Ok(())
+                },
+            )
             .await?;
             drop(connection);
             if !lost.is_empty() {
@@ -227,7 +251,12 @@ impl Store {
             let roll = sizes.roll;
             let new = in_background(move || merged(server_id, tier, tables, roll)).await?;
             let merged = chosen.len() as u64;
-            let swap = Swap { server_id, blocks: chosen, new, ..Swap::default() };
+            let swap = Swap {
+                server_id,
+                blocks: chosen,
+                new,
+                ..Swap::default()
+            };
             let swapped = self.swap(swap, deletions, report).await?;
             report.merged += if swapped { merged } else { 0 };
             return Ok(swapped);
@@ -256,10 +285,16 @@ impl Store {
             }
             let mut tables = Vec::new();
             let mut lost = Vec::new();
-            chunks::load(&mut connection, blocks.clone(), Want::All, &mut lost, |loaded, _| {
-                tables.push((loaded.row, loaded.directory.table(&loaded.bytes)?));
-                Ok(())
-            })
+            chunks::load(
+                &mut connection,
+                blocks.clone(),
+                Want::All,
+                &mut lost,
+                |loaded, _| {
+                    tables.push((loaded.row, loaded.directory.table(&loaded.bytes)?));
+                    Ok(())
+                },
+            )
             .await?;
             drop(connection);
             if !lost.is_empty() {
@@ -267,7 +302,12 @@ impl Store {
                 return Ok(());
             }
             let new = in_background(move || rolled(server_id, tables)).await?;
-            let swap = Swap { server_id, blocks, new, ..Swap::default() };
+            let swap = Swap {
+                server_id,
+                blocks,
+                new,
+                ..Swap::default()
+            };
             self.swap(swap, deletions, report).await?;
         }
     }
@@ -310,7 +350,11 @@ impl Store {
         write.commit().await?;
         report.longest_write = report.longest_write.max(held.elapsed());
         report.written += swap.new.len() as u64;
-        report.bytes += swap.new.iter().map(|(_, encoded)| encoded.bytes.len() as u64).sum::<u64>();
+        report.bytes += swap
+            .new
+            .iter()
+            .map(|(_, encoded)| encoded.bytes.len() as u64)
+            .sum::<u64>();
         Ok(true)
     }
 
@@ -417,7 +461,11 @@ fn roll_ups(server_id: i64, tables: &[(BlockRow, Table)]) -> Result<Vec<(BlockRo
         block_of(server_id, step, &roll_up.to_table(), false)
     };
     // Samples without a single value are in no roll-up.
-    if samples.series.is_empty() { Ok(Vec::new()) } else { STEPS.into_iter().map(roll).collect() }
+    if samples.series.is_empty() {
+        Ok(Vec::new())
+    } else {
+        STEPS.into_iter().map(roll).collect()
+    }
 }
 
 /// A table as a block to insert.
@@ -470,7 +518,9 @@ mod tests {
     #[test]
     fn blocks_of_one_size_are_merged_until_they_are_full() {
         let equal = |count: i64, samples| {
-            (0..count).map(|id| block(id, id * 10, id * 10 + 9, samples)).collect::<Vec<_>>()
+            (0..count)
+                .map(|id| block(id, id * 10, id * 10 + 9, samples))
+                .collect::<Vec<_>>()
         };
         assert_eq!(choose(equal(3, 256), &SIZES), None);
         assert_eq!(choose(equal(9, 256), &SIZES).unwrap().len(), FAN_IN);
@@ -482,7 +532,9 @@ mod tests {
 
     #[test]
     fn late_samples_are_merged_with_the_block_they_lie_in() {
-        let ids = |blocks| choose(blocks, &SIZES).map(|chosen| chosen.iter().map(|block| block.id).collect::<Vec<_>>());
+        let ids = |blocks| {
+            choose(blocks, &SIZES).map(|chosen| chosen.iter().map(|block| block.id).collect::<Vec<_>>())
+        };
         let full = block(1, 0, 100, SIZES.full);
         assert_eq!(ids(vec![full.clone(), block(2, 50, 60, 5)]), Some(vec![1, 2]));
         assert_eq!(ids(vec![full.clone(), block(2, 150, 160, 5)]), None);

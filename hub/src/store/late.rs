@@ -68,7 +68,11 @@ pub(super) async fn is_folded(
             }
             folded.times.insert(id, times);
         }
-        if folded.times.get(&id).is_some_and(|times| times.binary_search(&taken_at.0).is_ok()) {
+        if folded
+            .times
+            .get(&id)
+            .is_some_and(|times| times.binary_search(&taken_at.0).is_ok())
+        {
             return Ok(true);
         }
     }

@@ -73,7 +73,9 @@ async fn latest_values(
     // A section is taken whole from one sample: what was unmounted since must not come back.
     let mut sections: HashMap<&str, i64> = HashMap::new();
     for (slot, (taken_at, _)) in &found.0 {
-        let newest = sections.entry(plan.slots[*slot].key.metric.section()).or_insert(*taken_at);
+        let newest = sections
+            .entry(plan.slots[*slot].key.metric.section())
+            .or_insert(*taken_at);
         *newest = (*newest).max(*taken_at);
     }
     let mut values: Vec<(usize, i64)> = found

@@ -60,8 +60,8 @@ pub use restore::{Restored, restore};
 pub use seal::MasterKey;
 pub use types::{
     AlertQuery, Change, CommitReceipt, CredentialChange, Cursor, DeleteRange, EventQuery, Latest, MetricRow,
-    MetricsPage, MetricsQuery, SeriesAnswer, SeriesPoints, SeriesQuery, ServerStorage, Step,
-    StorageStats, StoredEvent, TokenHash,
+    MetricsPage, MetricsQuery, SeriesAnswer, SeriesPoints, SeriesQuery, ServerStorage, Step, StorageStats,
+    StoredEvent, TokenHash,
 };
 pub use verify::{BlockFault, BlockReport};
 

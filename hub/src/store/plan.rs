@@ -77,7 +77,11 @@ impl Plan {
                 .collect();
             cells.insert(row.try_get::<i64, _>("id")?, wanted);
         }
-        Ok(Self { slots, slot_of, cells })
+        Ok(Self {
+            slots,
+            slot_of,
+            cells,
+        })
     }
 
     /// The slot of each wanted series, by its id.

@@ -119,12 +119,20 @@ pub(super) fn step(
         }
     };
     // The ladder's steps are multiples already, a step that was asked for may not be.
-    if finest > 0 { step.saturating_add(finest - 1) / finest * finest } else { step }
+    if finest > 0 {
+        step.saturating_add(finest - 1) / finest * finest
+    } else {
+        step
+    }
 }
 
 /// The roll-up that answers for a step, 0: the samples.
 pub(super) fn tier_of(step: i64) -> i64 {
-    STEPS.into_iter().rev().find(|length| step % length == 0).unwrap_or(0)
+    STEPS
+        .into_iter()
+        .rev()
+        .find(|length| step % length == 0)
+        .unwrap_or(0)
 }
 
 /// The shortest step that is kept of all these servers from a moment on; 0: single samples.

@@ -210,7 +210,10 @@ async fn remove_bad_samples(connection: &mut SqliteConnection, done: &mut Vec<St
     while chunks::sweep(connection).await? {}
     sqlx::query("COMMIT").execute(&mut *connection).await?;
     if !blocks.is_empty() {
-        done.push(format!("{} blocks that cannot be read were removed", blocks.len()));
+        done.push(format!(
+            "{} blocks that cannot be read were removed",
+            blocks.len()
+        ));
     }
     if !bad.is_empty() {
         done.push(format!("{} samples that cannot be read were removed", bad.len()));
@@ -219,14 +222,15 @@ async fn remove_bad_samples(connection: &mut SqliteConnection, done: &mut Vec<St
 }
 
 async fn recount(connection: &mut SqliteConnection, done: &mut Vec<String>) -> Result<()> {
-    let wrong: Vec<(i64, i64, i64, i64)> = match sqlx::query_as(WRONG_TALLIES).fetch_all(&mut *connection).await {
-        Ok(wrong) => wrong,
-        // The table of samples itself is damaged: said by the check.
-        Err(error) => match StoreError::from(error) {
-            StoreError::Corrupt { .. } => return Ok(()),
-            error => return Err(error),
-        },
-    };
+    let wrong: Vec<(i64, i64, i64, i64)> =
+        match sqlx::query_as(WRONG_TALLIES).fetch_all(&mut *connection).await {
+            Ok(wrong) => wrong,
+            // The table of samples itself is damaged: said by the check.
+            Err(error) => match StoreError::from(error) {
+                StoreError::Corrupt { .. } => return Ok(()),
+                error => return Err(error),
+            },
+        };
     for (server_id, _, there, folded) in &wrong {
         let query = if *there == 0 {
             sqlx::query("DELETE FROM tally WHERE ?2 = 0 AND ?3 = 0 AND server_id = ?1")

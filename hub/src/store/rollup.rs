@@ -34,7 +34,13 @@ impl RollUp {
         let times: Vec<Vec<i64>> = table
             .patterns
             .iter()
-            .map(|pattern| pattern.rows.iter().map(|row| table.times[*row as usize]).collect())
+            .map(|pattern| {
+                pattern
+                    .rows
+                    .iter()
+                    .map(|row| table.times[*row as usize])
+                    .collect()
+            })
             .collect();
         for series in &table.series {
             let mut buckets: Vec<(i64, Bucket)> = Vec::new();
@@ -95,16 +101,28 @@ impl RollUp {
         let mut times: Vec<i64> = self.series.values().flatten().map(|(start, _)| *start).collect();
         times.sort_unstable();
         times.dedup();
-        let mut table = Table { times, ..Table::default() };
+        let mut table = Table {
+            times,
+            ..Table::default()
+        };
         let mut numbers: HashMap<Pattern, usize> = HashMap::new();
         for (id, buckets) in &self.series {
             let row = |start: &i64| table.times.partition_point(|time| time < start) as u32;
             let pattern = Pattern {
                 rows: buckets.iter().map(|(start, _)| row(start)).collect(),
                 extras: vec![
-                    buckets.iter().map(|(_, bucket)| i64::from(bucket.count)).collect(),
-                    buckets.iter().map(|(start, bucket)| bucket.first.wrapping_sub(*start)).collect(),
-                    buckets.iter().map(|(start, bucket)| bucket.last.wrapping_sub(*start)).collect(),
+                    buckets
+                        .iter()
+                        .map(|(_, bucket)| i64::from(bucket.count))
+                        .collect(),
+                    buckets
+                        .iter()
+                        .map(|(start, bucket)| bucket.first.wrapping_sub(*start))
+                        .collect(),
+                    buckets
+                        .iter()
+                        .map(|(start, bucket)| bucket.last.wrapping_sub(*start))
+                        .collect(),
                 ],
             };
             let next = numbers.len();
@@ -118,7 +136,11 @@ impl RollUp {
                 columns[2].push(mean.wrapping_sub(bucket.min));
                 columns[3].push(bucket.max.wrapping_sub(mean));
             }
-            table.series.push(Series { id: *id, pattern: number, columns });
+            table.series.push(Series {
+                id: *id,
+                pattern: number,
+                columns,
+            });
         }
         let mut patterns: Vec<(Pattern, usize)> = numbers.into_iter().collect();
         patterns.sort_by_key(|(_, number)| *number);
@@ -163,8 +185,15 @@ mod tests {
     fn samples(values: &BTreeMap<i64, i64>) -> Table {
         Table {
             times: values.keys().copied().collect(),
-            patterns: vec![Pattern { rows: (0..values.len() as u32).collect(), extras: Vec::new() }],
-            series: vec![Series { id: 7, pattern: 0, columns: vec![values.values().copied().collect()] }],
+            patterns: vec![Pattern {
+                rows: (0..values.len() as u32).collect(),
+                extras: Vec::new(),
+            }],
+            series: vec![Series {
+                id: 7,
+                pattern: 0,
+                columns: vec![values.values().copied().collect()],
+            }],
         }
     }
 

@@ -72,13 +72,27 @@ async fn keys(
     page: &mut MetricsPage,
 ) -> Result<Vec<Key>> {
     // The largest on top: it goes when a smaller one comes.
-    let mut first: BinaryHeap<Key> =
-        rows_sql(query, count).build_query_as::<Key>().fetch_all(&mut *connection).await?.into();
+    let mut first: BinaryHeap<Key> = rows_sql(query, count)
+        .build_query_as::<Key>()
+        .fetch_all(&mut *connection)
+        .await?
+        .into();
     let after = query.after.map(|after| (after.taken_at.0, after.server_id.0));
-    let from = query.from.map_or(i64::MIN, |from| from.0).max(after.map_or(i64::MIN, |after| after.0));
+    let from = query
+        .from
+        .map_or(i64::MIN, |from| from.0)
+        .max(after.map_or(i64::MIN, |after| after.0));
     let to = query.to.map_or(i64::MAX, |to| to.0);
-    let found = blocks_sql(query, (from, to)).build().fetch_all(&mut *connection).await?;
-    let mut blocks = found.iter().map(BlockRow::read).collect::<Result<Vec<_>>>()?.into_iter().peekable();
+    let found = blocks_sql(query, (from, to))
+        .build()
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut blocks = found
+        .iter()
+        .map(BlockRow::read)
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .peekable();
     let mut lost = Vec::new();
     while let Some(next) = blocks.peek() {
         if first.len() == count && first.peek().is_some_and(|(largest, _)| next.first_at > *largest) {
@@ -131,7 +145,8 @@ pub(super) fn rows_sql(query: &MetricsQuery, count: usize) -> QueryBuilder<Sqlit
                 .push(")");
         }
     }
-    sql.push(" ORDER BY taken_at, server_id LIMIT ").push_bind(count as i64);
+    sql.push(" ORDER BY taken_at, server_id LIMIT ")
+        .push_bind(count as i64);
     sql
 }
 
@@ -186,7 +201,8 @@ impl<'a> Sheet<'a> {
     fn finish(self, page: &mut MetricsPage) {
         page.unreadable_rows += self.unreadable;
         page.rows = self.rows.into_values().collect();
-        page.rows.sort_unstable_by_key(|row| (row.taken_at, row.server_id));
+        page.rows
+            .sort_unstable_by_key(|row| (row.taken_at, row.server_id));
         for row in &mut page.rows {
             let disks = self.disks.get(&row.server_id.0);
             let known = disks.and_then(|disks| disks.range(..=row.taken_at.0).next_back());

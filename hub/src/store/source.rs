@@ -106,7 +106,11 @@ fn take_samples(
     (from, to): (i64, i64),
     sink: &mut impl Sink,
 ) -> Result<(), Damaged> {
-    let Loaded { row, directory, bytes } = loaded;
+    let Loaded {
+        row,
+        directory,
+        bytes,
+    } = loaded;
     if directory.shape != Shape::Samples {
         return Err(Damaged("a roll-up among samples"));
     }
@@ -144,7 +148,11 @@ fn take_buckets(
     (from, to): (i64, i64),
     sink: &mut impl Sink,
 ) -> Result<(), Damaged> {
-    let Loaded { row, directory, bytes } = loaded;
+    let Loaded {
+        row,
+        directory,
+        bytes,
+    } = loaded;
     if directory.shape != Shape::RollUp {
         return Err(Damaged("samples among roll-ups"));
     }
@@ -169,7 +177,11 @@ fn take_buckets(
             if start >= to {
                 break;
             }
-            found.push((*slot, start, rollup::bucket(start, place, &pattern.extras, &columns)?));
+            found.push((
+                *slot,
+                start,
+                rollup::bucket(start, place, &pattern.extras, &columns)?,
+            ));
         }
     }
     for (slot, start, bucket) in &found {

@@ -50,7 +50,9 @@ pub(super) async fn moments(
         chunks::load(connection, vec![block], Want::Times, &mut lost, |loaded, _| {
             let times = loaded.directory.times(&loaded.bytes)?;
             let end = times.partition_point(|time| *time < to);
-            let start = times.partition_point(|time| *time < from).max(end.saturating_sub(count));
+            let start = times
+                .partition_point(|time| *time < from)
+                .max(end.saturating_sub(count));
             newest.extend(times.get(start..end).unwrap_or_default());
             Ok(())
         })

@@ -33,16 +33,26 @@ impl Gathered {
     }
 
     pub(super) fn into_table(self) -> Table {
-        let mut table = Table { times: self.times, ..Table::default() };
+        let mut table = Table {
+            times: self.times,
+            ..Table::default()
+        };
         let mut numbers: HashMap<Vec<u32>, usize> = HashMap::new();
         for (id, (rows, values)) in self.series {
             let next = numbers.len();
             let pattern = *numbers.entry(rows).or_insert(next);
-            table.series.push(Series { id, pattern, columns: vec![values] });
+            table.series.push(Series {
+                id,
+                pattern,
+                columns: vec![values],
+            });
         }
         let mut patterns: Vec<(Vec<u32>, usize)> = numbers.into_iter().collect();
         patterns.sort_unstable_by_key(|(_, number)| *number);
-        let pattern = |(rows, _)| Pattern { rows, extras: Vec::new() };
+        let pattern = |(rows, _)| Pattern {
+            rows,
+            extras: Vec::new(),
+        };
         table.patterns = patterns.into_iter().map(pattern).collect();
         table
     }
@@ -52,8 +62,10 @@ impl Gathered {
 pub(super) fn union(tables: impl IntoIterator<Item = (i64, Table)>) -> Result<Table, Damaged> {
     let tables: Vec<(i64, Table)> = tables.into_iter().collect();
     let seen = |(from, table): &(i64, Table)| table.times.partition_point(|time| time < from);
-    let mut times: Vec<i64> =
-        tables.iter().flat_map(|both| both.1.times[seen(both)..].iter().copied()).collect();
+    let mut times: Vec<i64> = tables
+        .iter()
+        .flat_map(|both| both.1.times[seen(both)..].iter().copied())
+        .collect();
     times.sort_unstable();
     if times.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(Damaged("a sample is in two blocks"));
@@ -79,7 +91,10 @@ pub(super) fn union(tables: impl IntoIterator<Item = (i64, Table)>) -> Result<Ta
             series.entry(own.id).or_default().extend(cells);
         }
     }
-    let mut gathered = Gathered { times, ..Gathered::default() };
+    let mut gathered = Gathered {
+        times,
+        ..Gathered::default()
+    };
     for (id, mut cells) in series {
         if cells.is_empty() {
             continue;

@@ -80,8 +80,9 @@ impl Store {
                 return Ok(report);
             };
             after = last;
-            let total: i64 =
-                sqlx::query_scalar("SELECT count(*) FROM block").fetch_one(&mut *connection).await?;
+            let total: i64 = sqlx::query_scalar("SELECT count(*) FROM block")
+                .fetch_one(&mut *connection)
+                .await?;
             progress(report.blocks, total.unsigned_abs().max(report.blocks));
         }
     }
@@ -103,12 +104,15 @@ async fn some_blocks(
     after: i64,
     report: &mut BlockReport,
 ) -> Result<Option<i64>> {
-    let rows =
-        sqlx::query(concat!("SELECT ", block_columns!(), " FROM block WHERE id > ? ORDER BY id LIMIT ?"))
-            .bind(after)
-            .bind(TOGETHER)
-            .fetch_all(&mut *connection)
-            .await?;
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        block_columns!(),
+        " FROM block WHERE id > ? ORDER BY id LIMIT ?"
+    ))
+    .bind(after)
+    .bind(TOGETHER)
+    .fetch_all(&mut *connection)
+    .await?;
     let rows = rows.iter().map(BlockRow::read).collect::<Result<Vec<_>>>()?;
     let Some(last) = rows.last().map(|row| row.id) else {
         return Ok(None);
@@ -116,7 +120,11 @@ async fn some_blocks(
     report.blocks += rows.len() as u64;
     report.bytes += rows.iter().map(|row| row.bytes.unsigned_abs()).sum::<u64>();
     for row in &rows {
-        let count = if row.tier == 0 { &mut report.samples } else { &mut report.buckets };
+        let count = if row.tier == 0 {
+            &mut report.samples
+        } else {
+            &mut report.buckets
+        };
         *count += row.samples.unsigned_abs();
         if row.tier == 0 {
             report.newest = report.newest.max(Some(Timestamp(row.last_at)));
@@ -124,8 +132,13 @@ async fn some_blocks(
     }
     let known = known(connection, &rows).await?;
     let mut lost = Vec::new();
-    chunks::load(connection, rows, Want::All, &mut lost, |loaded, _| verify(&loaded, &known)).await?;
-    report.faults.extend(lost.iter().map(|lost| BlockFault::new(&lost.row, lost.problem)));
+    chunks::load(connection, rows, Want::All, &mut lost, |loaded, _| {
+        verify(&loaded, &known)
+    })
+    .await?;
+    report
+        .faults
+        .extend(lost.iter().map(|lost| BlockFault::new(&lost.row, lost.problem)));
     Ok(Some(last))
 }
 
@@ -141,11 +154,18 @@ async fn known(connection: &mut SqliteConnection, rows: &[BlockRow]) -> Result<H
     .bind(servers)
     .fetch_all(connection)
     .await?;
-    found.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    found
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
 }
 
 fn verify(loaded: &Loaded, known: &HashSet<(i64, i64)>) -> Result<(), Damaged> {
-    let Loaded { row, directory, bytes } = loaded;
+    let Loaded {
+        row,
+        directory,
+        bytes,
+    } = loaded;
     let table = directory.table(bytes)?;
     if directory.end().max(row.directory_bytes as usize) != row.bytes as usize {
         return Err(Damaged("its length differs from what the database says"));
@@ -168,7 +188,9 @@ fn verify(loaded: &Loaded, known: &HashSet<(i64, i64)>) -> Result<(), Damaged> {
         return Ok(());
     }
     // A deleted server's series go before its samples do.
-    let removed = !known.iter().any(|(server_id, series)| *server_id == row.server_id && *series > 0);
+    let removed = !known
+        .iter()
+        .any(|(server_id, series)| *server_id == row.server_id && *series > 0);
     if !removed && !directory.ids().all(|id| known.contains(&(row.server_id, id))) {
         return Err(Damaged("it has a series that does not exist"));
     }

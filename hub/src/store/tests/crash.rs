@@ -60,9 +60,16 @@ async fn commits_until_killed() {
     // So are folding and merging, of what is acknowledged here among others.
     let folder = store.clone();
     tokio::spawn(async move {
-        let sizes = crate::store::fold::Sizes { fold: 40, roll: 160, full: 640 };
+        let sizes = crate::store::fold::Sizes {
+            fold: 40,
+            roll: 160,
+            full: 640,
+        };
         loop {
-            folder.fold_by(&sizes, NOW, std::time::Duration::from_millis(50)).await.unwrap();
+            folder
+                .fold_by(&sizes, NOW, std::time::Duration::from_millis(50))
+                .await
+                .unwrap();
         }
     });
     loop {

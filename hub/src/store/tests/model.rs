@@ -138,7 +138,11 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
 async fn coarse(test: &TestStore, server_id: ServerId, own: &[(i64, &Snapshot)], step_ms: i64) {
     let ask = SeriesQuery {
         server_id,
-        metrics: vec![Metric::Load1, Metric::NetworkReceiveBytes, Metric::FilesystemUsage],
+        metrics: vec![
+            Metric::Load1,
+            Metric::NetworkReceiveBytes,
+            Metric::FilesystemUsage,
+        ],
         from: NOW,
         to: Timestamp(NOW.0 + 20_000 * SECOND),
         max_points: 1,
@@ -151,18 +155,26 @@ async fn coarse(test: &TestStore, server_id: ServerId, own: &[(i64, &Snapshot)],
         for (key, value) in flatten(snapshot) {
             if ask.metrics.contains(&key.metric) {
                 let bucket = at.div_euclid(step_ms) * step_ms;
-                all.entry((key.metric, key.label, bucket)).or_default().push(value);
+                all.entry((key.metric, key.label, bucket))
+                    .or_default()
+                    .push(value);
             }
         }
     }
     for ((metric, label, bucket), values) in &all {
-        let series = answer.series.iter().find(|series| series.metric == *metric && series.label == *label);
+        let series = answer
+            .series
+            .iter()
+            .find(|series| series.metric == *metric && series.label == *label);
         let series = series.unwrap_or_else(|| panic!("{metric} {label} is missing at {step_ms} ms"));
         let index = answer.times.iter().position(|time| time.0 == *bucket).unwrap();
         let mean = values.iter().sum::<i64>() as f64 / values.len() as f64;
         assert_eq!(series.min[index], values.iter().min().copied());
         assert_eq!(series.max[index], values.iter().max().copied());
-        assert!((series.avg[index].unwrap() - mean).abs() <= 0.51, "{metric} {label}");
+        assert!(
+            (series.avg[index].unwrap() - mean).abs() <= 0.51,
+            "{metric} {label}"
+        );
     }
 }
 
@@ -220,7 +232,11 @@ async fn run(steps: Vec<Step>) {
                 assert_eq!(test.store.purge(Timestamp(before)).await.unwrap(), expected);
             }
             Step::Fold(fold) => {
-                let sizes = Sizes { fold, roll: fold * 2, full: fold * 8 };
+                let sizes = Sizes {
+                    fold,
+                    roll: fold * 2,
+                    full: fold * 8,
+                };
                 let much = std::time::Duration::from_secs(3_600);
                 let report = test.store.fold_by(&sizes, NOW, much).await.unwrap();
                 assert!(!report.more, "{report:?}");
