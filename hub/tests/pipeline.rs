@@ -245,6 +245,104 @@ async fn a_deleted_server_is_gone_at_once_and_its_late_readings_with_it() {
 }
 
 #[tokio::test]
+async fn a_reading_the_database_refuses_is_left_out_and_all_others_are_stored() {
+    let hub = Pipeline::start().await;
+    let fine = hub.enrol("web-1").await;
+    let broken = hub.enrol("web-2").await;
+    hub.sql(&format!(
+        "CREATE TRIGGER refuse BEFORE INSERT ON status WHEN new.server_id = {broken}
+         BEGIN SELECT raise(ABORT, 'not this one'); END"
+    ))
+    .await;
+    let (fine_book, fine_settled) = ReceiptBook::new();
+    let (broken_book, broken_settled) = ReceiptBook::new();
+    let began = seconds_ago(60);
+    for n in 0..30 {
+        let (server, book) = if n % 10 == 4 {
+            (broken, &broken_book)
+        } else {
+            (fine, &fine_book)
+        };
+        hub.send(Reading {
+            receipt: Some(book.leaf()),
+            ..reading(server, began.plus_millis(n * 1000), values(100, 910))
+        })
+        .await;
+    }
+    drop((fine_book, broken_book));
+    assert_eq!(fine_settled.fate().await, Fate::Committed);
+    assert_eq!(broken_settled.fate().await, Fate::Refused);
+    hub.committed(27).await;
+    assert_eq!(hub.store.count_samples(&ALL).await.unwrap(), 27);
+    let progress = hub.handle.progress();
+    assert_eq!((progress.refused_readings, progress.waiting_readings), (3, 0));
+    assert_eq!(progress.failing_since, None);
+    let refusal = progress.last_refusal.clone().unwrap();
+    assert_eq!(refusal.server_id, broken);
+    assert!(refusal.reason.contains("not this one"), "{}", refusal.reason);
+
+    // Nothing is shown or judged that the database does not hold.
+    assert_eq!(hub.live.server(broken).unwrap().status, Status::Unknown);
+    let told = |hub: &Pipeline| {
+        let fleet = hub.live.snapshot();
+        let mut ids: Vec<_> = fleet.alerts().map(|alert| alert.id).collect();
+        ids.sort();
+        ids
+    };
+    let stored = |alerts: Vec<gander_hub::model::Alert>| {
+        let mut ids: Vec<_> = alerts.iter().map(|alert| alert.id).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(told(&hub).len(), 1);
+    assert_eq!(
+        told(&hub),
+        stored(hub.store.load_open_alerts().await.unwrap())
+    );
+
+    // Once the database takes it again, so does the engine, as if nothing had been.
+    hub.sql("DROP TRIGGER refuse").await;
+    hub.send(reading(broken, seconds_ago(1), values(100, 910))).await;
+    hub.committed(28).await;
+    assert_eq!(hub.live.server(broken).unwrap().status, Status::Online);
+    assert_eq!(told(&hub).len(), 2);
+    assert_eq!(
+        told(&hub),
+        stored(hub.store.load_open_alerts().await.unwrap())
+    );
+    let hub = hub.restart().await;
+    assert_eq!(told(&hub).len(), 2);
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_pause_the_database_refuses_blocks_nobody() {
+    let hub = Pipeline::start().await;
+    let fine = hub.enrol("web-1").await;
+    let broken = hub.enrol("web-2").await;
+    hub.send(reading(broken, seconds_ago(20), values(100, 990))).await;
+    hub.committed(1).await;
+    hub.sql(&format!(
+        "CREATE TRIGGER refuse BEFORE UPDATE ON status WHEN new.server_id = {broken}
+         BEGIN SELECT raise(ABORT, 'not this one'); END"
+    ))
+    .await;
+    hub.set_enabled(broken, false).await;
+    hub.handle.servers_changed().await.unwrap();
+    let shown = hub.live.server(broken).unwrap();
+    assert_eq!(shown.status, Status::Online, "what the database holds");
+    assert_eq!(hub.live.snapshot().alert_counts(broken).critical, 1);
+    hub.send(reading(fine, seconds_ago(10), values(100, 100))).await;
+    hub.committed(2).await;
+
+    hub.sql("DROP TRIGGER refuse").await;
+    hub.handle.servers_changed().await.unwrap();
+    assert_eq!(hub.live.server(broken).unwrap().status, Status::Paused);
+    assert_eq!(hub.live.snapshot().alert_counts(broken).total(), 0);
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn after_the_stop_wishes_are_refused() {
     let hub = Pipeline::start().await;
     let handle = hub.handle.clone();

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use gander_probe::Snapshot;
 use serde_json::json;
 
 use super::{handle::Resolve, status};
@@ -15,10 +16,11 @@ use crate::{
     alert::{Engine, Policy, ServerInfo},
     live::Delta,
     model::{
-        Actor, Alert, AlertId, Event, EventKind, Reading, Server, ServerId, ServerState, Status, Timestamp,
+        Actor, Alert, AlertId, CollectError, Event, EventKind, HostKey, Origin, Reading, Server, ServerId,
+        ServerState, Status, Timestamp,
         alert::AlertPhase,
         commit::{AlertChange, Commit, Sample},
-        reading::Receipt,
+        reading::{Contact, Receipt},
     },
 };
 
@@ -36,9 +38,71 @@ pub(super) struct Work {
     pub(super) commit: Commit,
     pub(super) delta: Delta,
     /// Readings it came from, those of unknown servers included.
-    pub(super) readings: usize,
-    /// Settled once it is durable.
-    pub(super) receipts: Vec<Receipt>,
+    pub(super) judged: Vec<Judged>,
+    /// The servers it changed, as they were before.
+    before: Vec<(ServerId, Before)>,
+}
+
+/// A reading that was judged, with all it takes to judge it again.
+pub(super) struct Judged {
+    pub(super) server_id: ServerId,
+    origin: Origin,
+    taken_at: Timestamp,
+    outcome: Result<Arc<Snapshot>, CollectError>,
+    contact: Option<Contact>,
+    pub(super) receipt: Option<Receipt>,
+}
+
+impl From<Reading> for Judged {
+    fn from(reading: Reading) -> Self {
+        Self {
+            server_id: reading.server_id,
+            origin: reading.origin,
+            taken_at: reading.taken_at,
+            outcome: reading.outcome.map(Arc::from),
+            contact: reading.contact,
+            receipt: reading.receipt,
+        }
+    }
+}
+
+impl Judged {
+    fn sample(&self) -> Option<Sample> {
+        let snapshot = Arc::clone(self.outcome.as_ref().ok()?);
+        Some(Sample {
+            server_id: self.server_id,
+            taken_at: self.taken_at,
+            snapshot,
+        })
+    }
+
+    fn into_reading(self) -> Reading {
+        Reading {
+            server_id: self.server_id,
+            origin: self.origin,
+            taken_at: self.taken_at,
+            outcome: self.outcome.map(|snapshot| Box::new(Arc::unwrap_or_clone(snapshot))),
+            contact: self.contact,
+            receipt: self.receipt,
+        }
+    }
+}
+
+/// What becomes of one reading.
+enum Verdict {
+    /// Nothing: the server is unknown, or switched off.
+    Dropped,
+    /// It came late: its values are history all the same.
+    History,
+    /// It moved the server on from this.
+    News(Before),
+}
+
+/// What a server's [`Known`] was before a work changed it.
+struct Before {
+    state: Arc<ServerState>,
+    last_seen: Option<Timestamp>,
+    host_key: Option<HostKey>,
 }
 
 impl Work {
@@ -50,6 +114,31 @@ impl Work {
             && commit.alerts.is_empty()
             && commit.events.is_empty()
     }
+
+    /// The readings it came from, to be judged anew. Their snapshots are not copied.
+    pub(super) fn into_readings(self) -> Vec<Reading> {
+        let Self { commit, judged, .. } = self;
+        drop(commit);
+        judged.into_iter().map(Judged::into_reading).collect()
+    }
+}
+
+impl Known {
+    fn before(&self) -> Before {
+        Before {
+            state: Arc::clone(&self.state),
+            last_seen: self.last_seen,
+            host_key: self.server.host_key.clone(),
+        }
+    }
+}
+
+/// The firing ones of the open alerts.
+fn firing(open: &[Alert]) -> HashMap<AlertId, Alert> {
+    open.iter()
+        .filter(|alert| alert.phase == AlertPhase::Firing)
+        .map(|alert| (alert.id, alert.clone()))
+        .collect()
 }
 
 /// See the module.
@@ -87,11 +176,7 @@ impl Desk {
             .collect();
         Self {
             servers,
-            told: open
-                .iter()
-                .filter(|alert| alert.phase == AlertPhase::Firing)
-                .map(|alert| (alert.id, alert.clone()))
-                .collect(),
+            told: firing(&open),
             engine: Engine::restore(open, next_alert_id, policy),
             policy,
             default_interval_ms: i64::try_from(default_interval.as_millis()).unwrap_or(i64::MAX),
@@ -113,17 +198,21 @@ impl Desk {
     /// Judges readings, in order. Readings of servers that do not exist or are switched off
     /// are dropped.
     pub(super) fn judge(&mut self, readings: Vec<Reading>, now: Timestamp) -> Work {
-        let mut work = Work {
-            readings: readings.len(),
-            ..Work::default()
-        };
+        let mut work = Work::default();
         let mut touched = BTreeSet::new();
-        for mut reading in readings {
-            let server_id = reading.server_id;
-            work.receipts.extend(reading.receipt.take());
-            if self.judge_one(reading, now, &mut work.commit) {
-                touched.insert(server_id);
+        for reading in readings {
+            let verdict = self.judge_one(&reading, now, &mut work.commit);
+            let is_kept = !matches!(verdict, Verdict::Dropped);
+            if let Verdict::News(before) = verdict
+                && touched.insert(reading.server_id)
+            {
+                work.before.push((reading.server_id, before));
             }
+            let judged = Judged::from(reading);
+            if is_kept {
+                work.commit.samples.extend(judged.sample());
+            }
+            work.judged.push(judged);
         }
         self.put_states(&touched, &mut work);
         self.tell(work, now)
@@ -150,6 +239,7 @@ impl Desk {
             });
             known.server = server;
             if enabled == (known.state.status == Status::Paused) {
+                work.before.push((server_id, known.before()));
                 known.state = Arc::new(status::switched(&known.state, enabled, now));
                 touched.insert(server_id);
                 if !enabled {
@@ -197,6 +287,34 @@ impl Desk {
         self.tell(work, now)
     }
 
+    /// Forgets that a work was ever judged, since the database will never hold it: its servers are
+    /// again what they were, and the alerts those that the database holds. Works are taken back
+    /// before anything else is judged. Servers that came or went stay so.
+    pub(super) fn take_back(&mut self, work: &mut Work, open: Vec<Alert>, next_alert_id: i64) {
+        for (server_id, before) in work.before.drain(..) {
+            if let Some(known) = self.servers.get_mut(&server_id) {
+                known.state = before.state;
+                known.last_seen = before.last_seen;
+                known.server.host_key = before.host_key;
+            }
+        }
+        self.told = firing(&open);
+        self.engine = Engine::restore(open, next_alert_id, self.policy);
+        for (server_id, state) in &mut work.delta.servers {
+            if let Some(known) = self.servers.get(server_id) {
+                *state = Arc::clone(&known.state);
+            }
+        }
+        work.delta.alerts.clear();
+    }
+
+    /// The name of a server, for a log.
+    pub(super) fn name_of(&self, server_id: ServerId) -> &str {
+        self.servers
+            .get(&server_id)
+            .map_or("", |known| &known.server.spec.name)
+    }
+
     /// What must be kept to take back a [`Desk::resolve`] that could not be committed.
     pub(super) fn memory_of_alerts(&self) -> (Engine, HashMap<AlertId, Alert>) {
         (self.engine.clone(), self.told.clone())
@@ -207,50 +325,44 @@ impl Desk {
         (self.engine, self.told) = memory;
     }
 
-    /// Whether the reading changed the server's state.
-    fn judge_one(&mut self, reading: Reading, now: Timestamp, commit: &mut Commit) -> bool {
+    /// Judges one reading, all but its sample.
+    fn judge_one(&mut self, reading: &Reading, now: Timestamp, commit: &mut Commit) -> Verdict {
         let Some(known) = self
             .servers
             .get_mut(&reading.server_id)
             .filter(|known| known.server.spec.enabled)
         else {
-            return false;
+            return Verdict::Dropped;
         };
         let newest_believable = now.plus_millis(self.policy.future_tolerance_ms);
         // The clock was set back: what was "seen" lies ahead and must not blind us until then.
         known.last_seen = known.last_seen.filter(|seen| *seen <= newest_believable);
         let is_news = known.last_seen.is_none_or(|seen| reading.taken_at > seen)
             && reading.taken_at <= newest_believable;
-        if is_news {
-            let info = ServerInfo {
-                id: reading.server_id,
-                thresholds: known.server.spec.thresholds,
-                interval_ms: known
-                    .server
-                    .spec
-                    .interval_seconds
-                    .map_or(self.default_interval_ms, |seconds| i64::from(seconds) * 1000),
-                last_seen: known.last_seen,
-            };
-            commit.alerts.extend(self.engine.observe(&info, &reading, now));
-            let outcome = status::advance(&known.server, &known.state, &reading);
-            commit.events.extend(outcome.events);
-            if let Some(key) = outcome.pin {
-                known.server.host_key = Some(key.clone());
-                commit.pins.push((reading.server_id, key));
-            }
-            known.state = Arc::new(outcome.state);
-            known.last_seen = Some(reading.taken_at);
+        if !is_news {
+            return Verdict::History;
         }
-        // Late values are history all the same.
-        if let Ok(snapshot) = reading.outcome {
-            commit.samples.push(Sample {
-                server_id: reading.server_id,
-                taken_at: reading.taken_at,
-                snapshot: Arc::from(snapshot),
-            });
+        let before = known.before();
+        let info = ServerInfo {
+            id: reading.server_id,
+            thresholds: known.server.spec.thresholds,
+            interval_ms: known
+                .server
+                .spec
+                .interval_seconds
+                .map_or(self.default_interval_ms, |seconds| i64::from(seconds) * 1000),
+            last_seen: known.last_seen,
+        };
+        commit.alerts.extend(self.engine.observe(&info, reading, now));
+        let outcome = status::advance(&known.server, &known.state, reading);
+        commit.events.extend(outcome.events);
+        if let Some(key) = outcome.pin {
+            known.server.host_key = Some(key.clone());
+            commit.pins.push((reading.server_id, key));
         }
-        is_news
+        known.state = Arc::new(outcome.state);
+        known.last_seen = Some(reading.taken_at);
+        Verdict::News(before)
     }
 
     fn put_states(&self, touched: &BTreeSet<ServerId>, work: &mut Work) {
@@ -369,7 +481,7 @@ mod tests {
         let mut desk = desk(vec![server(1, true), server(2, false)]);
         let work = desk.judge(vec![reading(2, NOW, 990), reading(3, NOW, 990)], NOW);
         assert!(work.is_empty());
-        assert_eq!(work.readings, 2);
+        assert_eq!(work.judged.len(), 2);
         let work = desk.judge(vec![reading(1, NOW, 100)], NOW);
         assert_eq!(work.commit.samples.len(), 1);
     }

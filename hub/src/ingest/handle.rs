@@ -55,6 +55,22 @@ pub struct Progress {
     pub failing_since: Option<Timestamp>,
     /// Why the last commit failed; `None` while all is well.
     pub last_error: Option<String>,
+    /// Readings left out since the start because the database refuses them for good: a bug, or
+    /// somebody else's hand in the database.
+    pub refused_readings: u64,
+    /// The last one of them.
+    pub last_refusal: Option<Refusal>,
+}
+
+/// A reading that the database refuses for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Of which server.
+    pub server_id: ServerId,
+    /// When it was refused.
+    pub at: Timestamp,
+    /// What the database said.
+    pub reason: String,
 }
 
 /// Asks ingest for changes, and tells how it does. Clones share one ingest.

@@ -4,15 +4,22 @@
 //! at 2,000 readings; it is judged (status, alerts) and committed with everything that follows
 //! from it in one transaction. Only then [`Live`] is told. A commit that fails (the disk is
 //! full, the database is locked) is kept and tried again unchanged; meanwhile no reading is
-//! taken from the channel, which fills and slows the collectors down. So nothing is lost,
-//! nothing is written twice; a reading's receipt tells its sender when it is durable; and what the alert engine knows is what the database holds, or
-//! will hold before anything else.
+//! taken from the channel, which fills and slows the collectors down. A commit that can never
+//! succeed (a bug) is taken apart until the reading is found that the database refuses; that one
+//! is left out, counted and logged (see `aside`). So nothing is lost that could be kept, and
+//! nothing is written twice; a reading's receipt tells its sender when it is durable; and what
+//! the alert engine knows is what the database holds, or will hold before anything else.
 
+mod aside;
 mod desk;
 mod handle;
 mod status;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -22,14 +29,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     alert::Policy,
-    live::Live,
-    model::{Actor, Alert, Reading, Timestamp, reading::Receipt},
+    live::{Delta, Live},
+    model::{Actor, Alert, Reading, ServerId, Timestamp},
     store::{Store, StoreError},
 };
 use desk::{Desk, Work};
 use handle::Command;
 
-pub use handle::{IngestError, IngestHandle, Progress, Resolve};
+pub use handle::{IngestError, IngestHandle, Progress, Refusal, Resolve};
 
 /// A batch closes this long after its first reading …
 const BATCH_TIME: Duration = Duration::from_millis(100);
@@ -76,6 +83,10 @@ pub struct Ingest {
     batch: Vec<Reading>,
     batch_closes: Instant,
     unsaved: Option<Unsaved>,
+    /// Readings to be judged and committed by themselves, before the batch.
+    apart: VecDeque<Vec<Reading>>,
+    /// Servers with a reading that was refused, until one of theirs is stored.
+    refused: HashSet<ServerId>,
 }
 
 /// Work that could not be committed yet.
@@ -108,9 +119,14 @@ impl Ingest {
             config.policy,
             config.default_interval,
         );
-        let switched = desk.set_servers(store.servers().await?, Timestamp::now());
-        if !switched.is_empty() {
-            store.commit(&switched.commit).await?;
+        let mut switched = desk.set_servers(store.servers().await?, Timestamp::now());
+        if let Err(error) = commit(&store, &switched).await {
+            if !error.is_permanent() {
+                return Err(error);
+            }
+            tracing::error!(%error, "servers that were switched on or off cannot be stored so");
+            let open = store.load_open_alerts().await?;
+            desk.take_back(&mut switched, open, store.next_alert_id().await?);
         }
         let live = Live::new(desk.states(), desk.firing());
         let (sender, commands) = mpsc::channel(COMMAND_BACKLOG);
@@ -132,6 +148,8 @@ impl Ingest {
             batch: Vec::new(),
             batch_closes: Instant::now(),
             unsaved: None,
+            apart: VecDeque::new(),
+            refused: HashSet::new(),
         };
         Ok((ingest, handle, live))
     }
@@ -198,7 +216,7 @@ impl Ingest {
             self.tell_progress(readings.len());
             if let Some(unsaved) = &self.unsaved {
                 tokio::time::sleep_until(unsaved.next_try.min(deadline)).await;
-            } else {
+            } else if self.apart.is_empty() {
                 let receiving = readings.recv_many(&mut self.batch, BATCH_READINGS);
                 match tokio::time::timeout_at(patience, receiving).await {
                     Ok(0) => return Ok(()),
@@ -230,6 +248,7 @@ impl Ingest {
         let turn = Instant::now() + TURN;
         match &self.unsaved {
             Some(unsaved) => unsaved.next_try.min(turn),
+            None if !self.apart.is_empty() => Instant::now(),
             None if !self.batch.is_empty() => self.batch_closes.min(turn),
             None => turn,
         }
@@ -242,15 +261,24 @@ impl Ingest {
             let wait = (unsaved.wait * 2).min(LONGEST_RETRY);
             self.save(unsaved.work, wait).await;
         }
+        if self.unsaved.is_some() {
+            return;
+        }
+        if let Some(readings) = self.apart.pop_front() {
+            let work = self.desk.judge(readings, Timestamp::now());
+            self.save(work, FIRST_RETRY).await;
+            return;
+        }
         let is_closed = self.batch_closes <= now || self.batch.len() >= BATCH_READINGS;
-        if self.unsaved.is_none() && !self.batch.is_empty() && is_closed {
+        if !self.batch.is_empty() && is_closed {
             let batch = std::mem::take(&mut self.batch);
+            let batch = self.without_suspects(batch);
             let work = self.desk.judge(batch, Timestamp::now());
             self.save(work, FIRST_RETRY).await;
         }
     }
 
-    /// Commits and tells; or keeps the work for another try after `wait`.
+    /// Commits and tells; keeps the work for another try after `wait`; or takes it apart.
     async fn save(&mut self, work: Work, wait: Duration) {
         // Kept here during the commit, so that a commit that is given up at the very end of a
         // shutdown still counts as not saved.
@@ -261,15 +289,28 @@ impl Ingest {
         });
         if let Err(error) = commit(&self.store, &unsaved.work).await {
             unsaved.next_try = Instant::now() + wait;
-            self.note_failure(&error);
+            if !error.is_permanent() {
+                self.note_failure(&error);
+            } else if let Err(error) = self.set_aside(&error).await {
+                self.note_failure(&error);
+            }
             return;
         }
         if let Some(Unsaved { mut work, .. }) = self.unsaved.take() {
-            work.receipts.drain(..).for_each(Receipt::committed);
             self.note_success(&work);
-            if !work.delta.is_empty() {
-                self.live.publish(work.delta);
+            for judged in &mut work.judged {
+                self.refused.remove(&judged.server_id);
+                if let Some(receipt) = judged.receipt.take() {
+                    receipt.committed();
+                }
             }
+            self.tell(work.delta);
+        }
+    }
+
+    fn tell(&self, delta: Delta) {
+        if !delta.is_empty() {
+            self.live.publish(delta);
         }
     }
 
@@ -301,9 +342,7 @@ impl Ingest {
         }
         self.note_success(&work);
         let resolved = work.delta.alerts.clone();
-        if !resolved.is_empty() {
-            self.live.publish(work.delta);
-        }
+        self.tell(work.delta);
         Ok(resolved)
     }
 
@@ -328,8 +367,10 @@ impl Ingest {
     }
 
     fn waiting(&self, in_channel: usize) -> usize {
-        let unsaved = self.unsaved.as_ref().map_or(0, |unsaved| unsaved.work.readings);
-        in_channel + self.batch.len() + unsaved
+        let unsaved = self.unsaved.as_ref();
+        let unsaved = unsaved.map_or(0, |unsaved| unsaved.work.judged.len());
+        let apart: usize = self.apart.iter().map(Vec::len).sum();
+        in_channel + self.batch.len() + apart + unsaved
     }
 
     fn note_failure(&self, error: &StoreError) {
@@ -355,7 +396,7 @@ impl Ingest {
             if !work.is_empty() {
                 progress.last_commit = Some(Timestamp::now());
             }
-            progress.committed_readings += work.readings as u64;
+            progress.committed_readings += work.judged.len() as u64;
         });
     }
 

@@ -74,6 +74,14 @@ pub enum StoreError {
         /// What is wrong with it.
         detail: String,
     },
+    /// A row holds what this program never writes, or a value cannot be written as text.
+    #[error("the database holds something that gander did not write ({what}: {detail}): restore a backup, or report it")]
+    Unreadable {
+        /// Which kind of thing.
+        what: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// Another program holds the database.
     #[error("the database is locked by another program: end it and try again")]
     Busy,
@@ -174,6 +182,9 @@ mod code {
     pub(super) const NOTADB: i32 = 26;
     /// The `-shm` file could not grow: the disk is full.
     pub(super) const IOERR_SHMSIZE: i32 = 4874;
+    /// Primary codes that say that the data or the statement is wrong, and would be again:
+    /// ERROR, TOOBIG, CONSTRAINT, MISMATCH, MISUSE, AUTH, RANGE.
+    pub(super) const REFUSED: [i32; 7] = [1, 18, 19, 20, 21, 23, 25];
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -203,9 +214,40 @@ fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
 impl StoreError {
     /// A row holds what this program would never write.
     pub(super) fn unreadable(what: &str, detail: impl std::fmt::Display) -> Self {
-        Self::Corrupt {
-            place: "the database".to_owned(),
-            detail: format!("{what}: {detail}"),
+        Self::Unreadable {
+            what: what.to_owned(),
+            detail: detail.to_string(),
+        }
+    }
+
+    /// Whether the same write would fail for ever: the data itself is refused (a constraint, a
+    /// value that does not fit, a statement that is wrong). `false` for what passes or is mended
+    /// from outside (full, locked, read-only, a failing or damaged disk): then the same write is
+    /// worth another try, and nothing may be thrown away meanwhile.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Sqlx(error) => match sqlite_code(error) {
+                Some(code) => code::REFUSED.contains(&(code & 0xff)),
+                None => matches!(
+                    error,
+                    sqlx::Error::Encode(_)
+                        | sqlx::Error::Decode(_)
+                        | sqlx::Error::ColumnDecode { .. }
+                        | sqlx::Error::ColumnNotFound(_)
+                        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+                        | sqlx::Error::TypeNotFound { .. }
+                        | sqlx::Error::RowNotFound
+                ),
+            },
+            Self::Unreadable { .. }
+            | Self::NameTaken { .. }
+            | Self::NotFound { .. }
+            | Self::JumpHostInUse { .. }
+            | Self::JumpHost { .. }
+            | Self::LastAdmin { .. }
+            | Self::Unseal { .. } => true,
+            _ => false,
         }
     }
 

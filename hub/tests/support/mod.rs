@@ -16,9 +16,10 @@ use gander_hub::{
         Transport,
         server::{ServerSpec, SshCredential, Thresholds},
     },
-    store::{MasterKey, Store},
+    store::{CredentialChange, MasterKey, Store},
 };
 use gander_probe::snapshot::{Cpu, Filesystem, Snapshot};
+use sqlx::Connection as _;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -97,6 +98,38 @@ impl Pipeline {
             .unwrap();
         self.handle.servers_changed().await.unwrap();
         server.id
+    }
+
+    /// Switches a server on or off in the store.
+    pub(crate) async fn set_enabled(&self, server_id: ServerId, enabled: bool) {
+        let server = self.store.server(server_id).await.unwrap().unwrap();
+        let spec = ServerSpec {
+            enabled,
+            ..server.spec
+        };
+        self.store
+            .update_server(
+                server_id,
+                &spec,
+                &CredentialChange::default(),
+                &Actor::user("ada"),
+                Timestamp::now(),
+            )
+            .await
+            .unwrap();
+    }
+
+    /// Puts a hand into the database, past the store.
+    pub(crate) async fn sql(&self, statement: &str) {
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(self.store.path())
+            .busy_timeout(PATIENCE);
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
     }
 
     /// Hands a reading to ingest.
