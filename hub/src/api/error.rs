@@ -19,7 +19,10 @@ use axum::{
 
 use crate::{ingest::IngestError, store::StoreError};
 
-use super::dto::system::{ErrorBody, ErrorDetails, ErrorObject, FieldError};
+use super::{
+    dto::system::{ErrorBody, ErrorDetails, ErrorObject, FieldError},
+    fault::{Fault, FieldCode},
+};
 
 /// An error on its way to the client.
 #[derive(Debug, Clone)]
@@ -89,12 +92,8 @@ impl ApiError {
 
     /// 422: this field is wrong.
     #[must_use]
-    pub fn field(field: &str, value: Option<serde_json::Value>, message: impl Into<String>) -> Self {
-        Self::validation(vec![FieldError {
-            field: field.to_owned(),
-            value,
-            message: message.into(),
-        }])
+    pub(super) fn field(field: &str, value: Option<serde_json::Value>, fault: impl Into<Fault>) -> Self {
+        Self::validation(vec![fault.into().of(field, value)])
     }
 
     /// 401: nobody is logged in.
@@ -222,11 +221,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::NameTaken { name } => {
                 Self::conflict("name_taken", message.clone()).with(ErrorDetails {
-                    fields: vec![FieldError {
-                        field: "name".into(),
-                        value: Some(name.into()),
-                        message: "is already taken: choose another".into(),
-                    }],
+                    fields: vec![Fault::taken().of("name", Some(name.into()))],
                     ..ErrorDetails::default()
                 })
             }
@@ -235,7 +230,11 @@ impl From<StoreError> for ApiError {
             StoreError::JumpHost {
                 jump_server_id,
                 reason,
-            } => Self::field("jump_server_id", Some(jump_server_id.into()), reason),
+            } => Self::field(
+                "jump_server_id",
+                Some(jump_server_id.into()),
+                Fault::because(FieldCode::JumpHost, reason),
+            ),
             StoreError::LastAdmin { .. } => Self::conflict("last_admin", message),
             // What the operator can mend is said to them; the log has it too.
             StoreError::Full | StoreError::ReadOnly { .. } | StoreError::Busy => {

@@ -9,6 +9,7 @@ use axum::{
 
 use super::{
     error::{ApiError, ApiResult},
+    fault::Fault,
     form::{Form, excerpt},
     middleware,
 };
@@ -77,7 +78,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
             Err(_) => Err(ApiError::field(
                 "id",
                 Some(excerpt(&text).into()),
-                format!("is \"{}\"; it must be a whole number", excerpt(&text)),
+                Fault::no_id(&excerpt(&text)),
             )),
         }
     }

@@ -14,6 +14,7 @@ use crate::model::{Secret, Timestamp};
 use super::{
     dto::system::FieldError,
     error::{ApiError, ApiResult},
+    fault::{Fault, kind},
 };
 
 /// What was sent for a field.
@@ -81,7 +82,7 @@ impl Form {
             other => Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "invalid_json",
-                format!("the request body is {}; it must be a JSON object", kind(&other)),
+                format!("the request body is {}; it must be a JSON object", kind(&other).1),
             )),
         }
     }
@@ -94,7 +95,7 @@ impl Form {
         let mut fields = Map::new();
         for (name, value) in super::extract::url_decoded_pairs(query) {
             if fields.contains_key(&name) {
-                return Err(ApiError::field(&name, Some(value.into()), "is given twice"));
+                return Err(ApiError::field(&name, Some(value.into()), Fault::twice()));
             }
             fields.insert(name, value.into());
         }
@@ -111,22 +112,14 @@ impl Form {
     }
 
     /// Notes that a field is wrong, repeating its value.
-    pub(super) fn refuse(&mut self, name: &str, message: impl Into<String>) {
+    pub(super) fn refuse(&mut self, name: &str, fault: impl Into<Fault>) {
         let value = self.fields.get(name).cloned().map(shortened);
-        self.errors.push(FieldError {
-            field: name.to_owned(),
-            value,
-            message: message.into(),
-        });
+        self.errors.push(fault.into().of(name, value));
     }
 
     /// Notes that a secret field is wrong, without its value.
-    pub(super) fn refuse_secret(&mut self, name: &str, message: impl Into<String>) {
-        self.errors.push(FieldError {
-            field: name.to_owned(),
-            value: None,
-            message: message.into(),
-        });
+    pub(super) fn refuse_secret(&mut self, name: &str, fault: impl Into<Fault>) {
+        self.errors.push(fault.into().of(name, None));
     }
 
     /// Notes that a field is missing, unless something is already wrong with it.
@@ -135,7 +128,7 @@ impl Form {
             Given::Value(value) => Some(value),
             Given::Absent | Given::Null => {
                 if !self.is_refused(name) {
-                    self.refuse(name, "is required");
+                    self.refuse(name, Fault::required());
                 }
                 None
             }
@@ -146,7 +139,7 @@ impl Form {
     pub(super) fn required_secret(&mut self, name: &'static str, most_bytes: usize) -> Option<Secret> {
         let secret = self.secret(name, most_bytes).value();
         if secret.is_none() && !self.is_refused(name) {
-            self.refuse_secret(name, "is required");
+            self.refuse_secret(name, Fault::required());
         }
         secret
     }
@@ -186,16 +179,15 @@ impl Form {
         };
         let characters = text.chars().count();
         if !length.contains(&characters) {
-            let (least, most) = (length.start(), length.end());
-            let message = match characters {
-                0 => "must not be empty".to_owned(),
-                _ => format!("has {characters} characters; it must have {least} to {most}"),
+            let fault = match characters {
+                0 => Fault::empty("must not be empty"),
+                _ => Fault::length(characters, &length),
             };
-            self.refuse(name, message);
+            self.refuse(name, fault);
             return Given::Absent;
         }
         if text.chars().any(char::is_control) {
-            self.refuse(name, "holds a control character (a line break, tab or the like)");
+            self.refuse(name, Fault::control_character());
             return Given::Absent;
         }
         Given::Value(text)
@@ -205,7 +197,7 @@ impl Form {
         match self.take(name) {
             Given::Value(Value::String(text)) => Given::Value(text),
             Given::Value(other) => {
-                self.refuse(name, format!("is {}; it must be a text", kind(&other)));
+                self.refuse(name, Fault::wrong_type(&other, "text"));
                 Given::Absent
             }
             Given::Null => Given::Null,
@@ -219,14 +211,11 @@ impl Form {
             Given::Value(Value::String(text)) if text.is_empty() => Given::Null,
             Given::Value(Value::String(text)) if text.len() <= most_bytes => Given::Value(Secret::new(text)),
             Given::Value(Value::String(text)) => {
-                self.refuse_secret(
-                    name,
-                    format!("has {} bytes; at most {most_bytes} are allowed", text.len()),
-                );
+                self.refuse_secret(name, Fault::too_many_bytes(text.len(), most_bytes));
                 Given::Absent
             }
             Given::Value(other) => {
-                self.refuse_secret(name, format!("is {}; it must be a text", kind(&other)));
+                self.refuse_secret(name, Fault::wrong_type(&other, "text"));
                 Given::Absent
             }
             Given::Null => Given::Null,
@@ -252,16 +241,12 @@ impl Form {
         match number.and_then(|number| T::try_from(number).ok()) {
             Some(number) if range.contains(&number) => Given::Value(number),
             _ => {
-                let (least, most) = (range.start(), range.end());
-                let is = match &value {
+                let shown = match &value {
                     Value::Number(number) => number.to_string(),
                     Value::String(text) if self.is_query => format!("\"{}\"", excerpt(text)),
-                    other => kind(other).to_owned(),
+                    other => kind(other).1.to_owned(),
                 };
-                self.refuse(
-                    name,
-                    format!("is {is}; it must be a whole number from {least} to {most}"),
-                );
+                self.refuse(name, Fault::whole_number(&shown, &range));
                 Given::Absent
             }
         }
@@ -282,8 +267,7 @@ impl Form {
         match number {
             Some(number) if range.contains(&number) => Given::Value(number),
             _ => {
-                let (least, most) = (range.start(), range.end());
-                self.refuse(name, format!("must be a number from {least} to {most}"));
+                self.refuse(name, Fault::number(&range));
                 Given::Absent
             }
         }
@@ -292,7 +276,7 @@ impl Form {
     /// For a field that may be left out but not be null.
     pub(super) fn not_null<T>(&mut self, name: &'static str, given: Given<T>) -> Option<T> {
         if matches!(given, Given::Null) {
-            self.refuse(name, "must not be null: give a value, or leave it out");
+            self.refuse(name, Fault::null());
         }
         given.value()
     }
@@ -305,15 +289,12 @@ impl Form {
                 "true" | "1" => Given::Value(true),
                 "false" | "0" => Given::Value(false),
                 _ => {
-                    self.refuse(
-                        name,
-                        format!("is \"{}\"; it must be true or false", excerpt(&text)),
-                    );
+                    self.refuse(name, Fault::not_allowed(&excerpt(&text), "true, false"));
                     Given::Absent
                 }
             },
             Given::Value(other) => {
-                self.refuse(name, format!("is {}; it must be true or false", kind(&other)));
+                self.refuse(name, Fault::wrong_type(&other, "boolean"));
                 Given::Absent
             }
             Given::Null => Given::Null,
@@ -332,14 +313,7 @@ impl Form {
             return Given::Value(*value);
         }
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        self.refuse(
-            name,
-            format!(
-                "is \"{}\"; it must be one of: {}",
-                excerpt(&text),
-                words.join(", ")
-            ),
-        );
+        self.refuse(name, Fault::not_allowed(&excerpt(&text), &words.join(", ")));
         Given::Absent
     }
 
@@ -359,13 +333,7 @@ impl Form {
         match Timestamp::parse(&repaired) {
             Ok(moment) => Given::Value(moment),
             Err(_) => {
-                self.refuse(
-                    name,
-                    format!(
-                        "is \"{}\"; it must be a time in RFC 3339, like 2026-11-22T08:00:00Z",
-                        excerpt(&repaired)
-                    ),
-                );
+                self.refuse(name, Fault::time(&excerpt(&repaired)));
                 Given::Absent
             }
         }
@@ -387,11 +355,7 @@ impl Form {
         for item in items {
             let text = item.as_str().map(str::trim).unwrap_or_default();
             if !length.contains(&text.chars().count()) || text.chars().any(char::is_control) {
-                let (least, most) = (length.start(), length.end());
-                self.refuse(
-                    name,
-                    format!("each entry must be a text of {least} to {most} characters in one line"),
-                );
+                self.refuse(name, Fault::entry_length(&length));
                 return Given::Absent;
             }
             if !texts.iter().any(|known| known == text) {
@@ -411,7 +375,7 @@ impl Form {
         match items.iter().map(Value::as_i64).collect::<Option<Vec<i64>>>() {
             Some(ids) => Given::Value(ids),
             None => {
-                self.refuse(name, "each entry must be a whole number");
+                self.refuse(name, Fault::entry_number());
                 Given::Absent
             }
         }
@@ -421,14 +385,11 @@ impl Form {
         match self.take(name) {
             Given::Value(Value::Array(items)) if items.len() <= most => Given::Value(items),
             Given::Value(Value::Array(items)) => {
-                self.refuse_secret(
-                    name,
-                    format!("has {} entries; at most {most} are allowed", items.len()),
-                );
+                self.refuse_secret(name, Fault::too_many_entries(items.len(), most));
                 Given::Absent
             }
             Given::Value(other) => {
-                self.refuse(name, format!("is {}; it must be a list", kind(&other)));
+                self.refuse(name, Fault::wrong_type(&other, "list"));
                 Given::Absent
             }
             Given::Null => Given::Null,
@@ -457,15 +418,7 @@ impl Form {
         for name in unknown {
             let known = self.asked.join(", ");
             // The value of a misspelt secret must not be repeated either.
-            self.errors.push(FieldError {
-                field: excerpt(&name),
-                value: None,
-                message: if known.is_empty() {
-                    "is not known here; nothing may be given".to_owned()
-                } else {
-                    format!("is not known here; known are: {known}")
-                },
-            });
+            self.errors.push(Fault::unknown(&known).of(&excerpt(&name), None));
         }
         if self.errors.is_empty() {
             Ok(())
@@ -480,17 +433,6 @@ pub(super) fn given<T>(value: Option<T>) -> ApiResult<T> {
     value.ok_or_else(|| ApiError::internal(&"a required field was not checked"))
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
 /// The first characters of a text a client sent, for repeating it in an error.
 pub(super) fn excerpt(text: &str) -> String {
     const MOST: usize = 100;
@@ -503,7 +445,7 @@ pub(super) fn excerpt(text: &str) -> String {
 fn shortened(value: Value) -> Value {
     match value {
         Value::String(text) => excerpt(&text).into(),
-        Value::Array(_) | Value::Object(_) => kind(&value).into(),
+        Value::Array(_) | Value::Object(_) => kind(&value).1.into(),
         other => other,
     }
 }

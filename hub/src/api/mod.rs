@@ -6,6 +6,7 @@
 
 pub mod dto;
 pub mod error;
+mod fault;
 mod form;
 pub mod openapi;
 pub mod password;
@@ -33,6 +34,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use fault::FieldCode;
 pub use handlers::{setup::issue_setup_token, tokens::TOKEN_PREFIX};
 pub use serve::serve;
 pub use state::{ApiParts, ApiSettings, ApiState, CollectHandle};

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header};
 
 use crate::model::Timestamp;
 
-use super::{form::Form, words};
+use super::{fault::Fault, form::Form, words};
 
 /// The `Link` header to the next page: this request with another cursor. Empty on the last page.
 pub(super) fn link_header(uri: &Uri, next_cursor: Option<&str>) -> HeaderMap {
@@ -40,12 +40,15 @@ pub(super) fn span(form: &mut Form, now: Timestamp, default_hours: Option<f64>) 
     let from = form.moment("from").value();
     let to = form.moment("to").value();
     if hours.is_some() && (from.is_some() || to.is_some()) {
-        form.refuse("hours", "cannot be given together with from or to");
+        form.refuse(
+            "hours",
+            Fault::not_together("from", "cannot be given together with from or to"),
+        );
     }
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
     {
-        form.refuse("from", "must be before to");
+        form.refuse("from", Fault::not_before("to"));
     }
     // `to` is the last moment wanted; the store takes the first one after the end.
     let end = to.unwrap_or(now).plus_millis(1);

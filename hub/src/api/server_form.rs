@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     error::{ApiError, ApiResult},
+    fault::{Fault, FieldCode},
     form::{Form, Given},
 };
 
@@ -102,7 +103,10 @@ pub(super) fn read(form: &mut Form, base: &Base<'_>) -> Option<ServerDraft> {
             .iter()
             .any(|name| form.is_refused(name))
     {
-        form.refuse_secret("ssh_password", "is required, unless there is an ssh_key");
+        form.refuse_secret(
+            "ssh_password",
+            Fault::required_unless("ssh_key", "there is an ssh_key"),
+        );
     }
     let host_key = host_key(form, "host_key");
     form.is_clean().then_some(ServerDraft {
@@ -157,10 +161,7 @@ fn transport(form: &mut Form, spec: &mut ServerSpec) {
         .not_null("transport", given)
         .is_some_and(|chosen| chosen != Transport::Local)
     {
-        form.refuse(
-            "transport",
-            "must stay local: this is the hub's own machine; enrol it a second time to read it over SSH",
-        );
+        form.refuse("transport", Fault::local_server());
     }
 }
 
@@ -185,10 +186,7 @@ fn thresholds(form: &mut Form, thresholds: &mut Thresholds) {
         if let Some(critical) = critical
             && critical < warning
         {
-            form.refuse(
-                critical_name,
-                format!("is below {warning_name} ({warning}); it must be at least that"),
-            );
+            form.refuse(critical_name, Fault::below_other(warning_name, warning));
         }
         *threshold = Threshold {
             warning_percent: warning,
@@ -203,7 +201,7 @@ pub(super) fn ssh_user(form: &mut Form) -> Given<String> {
     if let Given::Value(name) = &user
         && name.chars().any(char::is_whitespace)
     {
-        form.refuse("ssh_user", "must not hold white space");
+        form.refuse("ssh_user", Fault::white_space());
         return Given::Absent;
     }
     user
@@ -242,10 +240,7 @@ pub(super) fn check_host(form: &mut Form, name: &'static str, given: Given<Strin
     if trimmed.split('.').all(is_label) && !looks_like_an_address {
         return Given::Value(host.to_ascii_lowercase());
     }
-    form.refuse(
-        name,
-        "must be an IPv4 address (192.0.2.10), an IPv6 address (2001:db8::10) or a host name (web-1.example.org)",
-    );
+    form.refuse(name, Fault::host());
     Given::Absent
 }
 
@@ -264,7 +259,7 @@ pub(super) fn host_key(form: &mut Form, name: &'static str) -> Option<HostKey> {
     match HostKey::parse(&text) {
         Ok(key) => Some(key),
         Err(reason) => {
-            form.refuse(name, reason);
+            form.refuse(name, Fault::because(FieldCode::HostKey, reason));
             None
         }
     }
@@ -328,7 +323,8 @@ pub(super) async fn check_key(credential: &SshCredential, secrets: &Secrets) -> 
         (Given::Absent, _) => "ssh_key_passphrase",
         _ => "ssh_key",
     };
-    Err(ApiError::field(field, None, error.message))
+    let fault = Fault::because(FieldCode::PrivateKey, error.message);
+    Err(ApiError::field(field, None, fault))
 }
 
 #[cfg(test)]

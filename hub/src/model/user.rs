@@ -1,5 +1,7 @@
 //! Who may use the hub.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
@@ -76,6 +78,11 @@ pub struct ApiToken {
     pub expires_at: Option<Timestamp>,
 }
 
+/// Characters of a log-in name.
+pub const USERNAME_LENGTH: RangeInclusive<usize> = 1..=64;
+/// Characters of a password.
+pub const PASSWORD_LENGTH: RangeInclusive<usize> = 8..=200;
+
 /// Checks a log-in name: 1 to 64 letters (a to z), digits and `. _ - @`.
 ///
 /// # Errors
@@ -84,7 +91,7 @@ pub fn check_username(username: &str) -> Result<(), String> {
     let is_plain = username
         .chars()
         .all(|character| character.is_ascii_alphanumeric() || "._-@".contains(character));
-    if is_plain && (1..=64).contains(&username.len()) {
+    if is_plain && USERNAME_LENGTH.contains(&username.len()) {
         return Ok(());
     }
     Err(format!(
@@ -92,13 +99,27 @@ pub fn check_username(username: &str) -> Result<(), String> {
     ))
 }
 
-/// Checks a new password: 8 to 200 characters. The error does not repeat it.
+/// Checks a new password: of [`PASSWORD_LENGTH`] characters. The error does not repeat it.
 ///
 /// # Errors
 /// What is wrong with it, to follow the name of the field.
-pub fn check_password(password: &str) -> Result<(), String> {
-    match password.chars().count() {
-        8..=200 => Ok(()),
-        length => Err(format!("has {length} characters; it must have 8 to 200")),
+pub fn check_password(password: &str) -> Result<(), PasswordLength> {
+    let length = password.chars().count();
+    if PASSWORD_LENGTH.contains(&length) {
+        Ok(())
+    } else {
+        Err(PasswordLength { length })
     }
+}
+
+/// A password of a length that is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "has {length} characters; it must have {least} to {most}",
+    least = PASSWORD_LENGTH.start(),
+    most = PASSWORD_LENGTH.end()
+)]
+pub struct PasswordLength {
+    /// Its characters.
+    pub length: usize,
 }

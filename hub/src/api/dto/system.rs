@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::{ServerId, Timestamp};
+use crate::{
+    api::fault::FieldCode,
+    model::{ServerId, Timestamp},
+};
 
 /// Whether the hub does its work.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -25,7 +28,7 @@ pub struct Health {
 pub struct Check {
     /// Whether it passed.
     pub ok: bool,
-    /// What is wrong; null when it passed.
+    /// What is wrong, or worth knowing although it passed; null when there is nothing to say.
     pub message: Option<String>,
 }
 
@@ -71,8 +74,25 @@ pub struct Storage {
     pub oldest: Option<Timestamp>,
     /// Newest sample.
     pub newest: Option<Timestamp>,
+    /// Readings left out since the hub started because the database refuses them for good (a bug).
+    pub refused_readings: u64,
+    /// The last one of them.
+    pub last_refusal: Option<RefusedReading>,
     /// The same by server.
     pub servers: Vec<ServerStorage>,
+}
+
+/// A reading that the database refuses for good.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RefusedReading {
+    /// Of which server.
+    pub server_id: ServerId,
+    /// Its name; null when it is no more.
+    pub server_name: Option<String>,
+    /// When it was refused.
+    pub at: Timestamp,
+    /// What the database said.
+    pub reason: String,
 }
 
 /// What the database holds of one server.
@@ -139,6 +159,10 @@ pub struct FieldError {
     /// What was sent; left out for secrets and for a missing field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<serde_json::Value>,
-    /// What is wrong with it and what is allowed.
+    /// What is wrong with it, stable, for programs and translations.
+    pub code: FieldCode,
+    /// What is wrong with it and what is allowed, in English; follows the name of the field.
     pub message: String,
+    /// Values of the sentence for other languages: `min`, `max`, `length`, `value`, …, as the code says.
+    pub params: BTreeMap<String, serde_json::Value>,
 }

@@ -15,6 +15,7 @@ use crate::{
         dto::alert::{AlertView, ResolveAnswer, ResolveRequest},
         error::{ApiError, ApiResult},
         extract::{Body, Id, Query},
+        fault::Fault,
         handlers::metrics::{must_exist, server_field},
         paging,
         state::ApiState,
@@ -126,8 +127,11 @@ pub(crate) async fn resolve_alerts(
     let ids = form.ids("ids", 1000).value();
     let all = form.boolean("all").or(false);
     match (&ids, all) {
-        (Some(_), true) => form.refuse("all", "cannot be true together with ids"),
-        (None, false) if form.is_clean() => form.refuse("ids", "is required, unless all is true"),
+        (Some(_), true) => form.refuse(
+            "all",
+            Fault::not_together("ids", "cannot be true together with ids"),
+        ),
+        (None, false) if form.is_clean() => form.refuse("ids", Fault::required_unless("all", "all is true")),
         _ => {}
     }
     form.finish()?;

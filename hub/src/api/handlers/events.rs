@@ -9,7 +9,7 @@ use axum::{
 
 use crate::{
     api::{
-        access::Caller, dto::event::EventView, error::ApiResult, extract::Query,
+        access::Caller, dto::event::EventView, error::ApiResult, extract::Query, fault::Fault,
         handlers::metrics::server_field, paging, state::ApiState,
     },
     model::{EventKind, Role},
@@ -35,11 +35,11 @@ pub(crate) async fn list_events(
 ) -> ApiResult<Response> {
     let server_id = server_field(&mut form);
     let kind = form.text("kind", 1..=40).value().and_then(|name| {
-        let kind: Option<EventKind> = serde_json::from_value(name.into()).ok();
+        let kind: Option<EventKind> = serde_json::from_value(name.as_str().into()).ok();
         if kind.is_none() {
             form.refuse(
                 "kind",
-                "is no kind of event, like server_offline or alert_resolved",
+                Fault::not_allowed(&name, "server_offline, alert_resolved, …"),
             );
         }
         kind

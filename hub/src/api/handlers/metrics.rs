@@ -17,6 +17,7 @@ use crate::{
         },
         error::{ApiError, ApiResult},
         extract::Query,
+        fault::{Fault, FieldCode},
         form::Form,
         handlers::servers::find,
         paging,
@@ -51,7 +52,7 @@ pub(crate) async fn metric_rows(
     let after = cursor.and_then(|text| match text.parse::<Cursor>() {
         Ok(cursor) => Some(cursor),
         Err(reason) => {
-            form.refuse("cursor", reason);
+            form.refuse("cursor", Fault::because(FieldCode::Cursor, reason));
             None
         }
     });

@@ -15,6 +15,7 @@ use crate::{
         },
         error::{ApiError, ApiResult},
         extract::{Body, Id},
+        fault::Fault,
         form::{Form, given},
         handlers::servers::{find, stored_credential, tell, view},
         server_form,
@@ -63,12 +64,12 @@ async fn jump_spec(state: &ApiState, id: Option<ServerId>) -> ApiResult<Option<B
         let hop = targets
             .iter()
             .find(|(server, _)| server.id == id)
-            .ok_or_else(|| ApiError::field("jump_server_id", Some(id.0.into()), "is no enrolled server"))?;
+            .ok_or_else(|| ApiError::field("jump_server_id", Some(id.0.into()), Fault::no_such_server()))?;
         if hops.len() == MOST_JUMPS || hops.iter().any(|(server, _)| server.id == id) {
             return Err(ApiError::field(
                 "jump_server_id",
                 Some(first.0.into()),
-                format!("leads in a circle, or through more than {MOST_JUMPS} jump hosts"),
+                Fault::jump_circle(MOST_JUMPS),
             ));
         }
         hops.push(hop);
@@ -198,10 +199,7 @@ pub(crate) async fn accept_host_key(
 ) -> ApiResult<Json<ServerView>> {
     let key = server_form::host_key(&mut form, "public_key");
     if key.is_none() && !form.is_refused("public_key") {
-        form.refuse(
-            "public_key",
-            "is required: the key as the person has seen it, like \"ssh-ed25519 AAAA…\"",
-        );
+        form.refuse("public_key", Fault::required());
     }
     form.finish()?;
     let key = given(key)?;

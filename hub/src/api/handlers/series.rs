@@ -10,6 +10,7 @@ use crate::{
         },
         error::ApiResult,
         extract::{Id, Query},
+        fault::{Fault, FieldCode},
         form::Form,
         handlers::servers::find,
         paging,
@@ -50,7 +51,7 @@ pub(crate) async fn series(
     let max_points = form.integer("points", 1..=5000u32).or(500);
     let step = form.integer("step", 1..=31_536_000u32).value();
     if span.from.is_none() && form.is_clean() {
-        form.refuse("from", "is required together with to");
+        form.refuse("from", Fault::required_with("to"));
     }
     form.finish()?;
     let server = find(&state, id).await?;
@@ -91,17 +92,16 @@ fn metrics_field(form: &mut Form) -> Vec<Metric> {
         match name.parse::<Metric>() {
             Ok(metric) if !metrics.contains(&metric) => metrics.push(metric),
             Ok(_) => {}
-            Err(reason) => form.refuse("metrics", reason),
+            Err(reason) => form.refuse("metrics", Fault::because(FieldCode::Metric, reason)),
         }
     }
     if metrics.len() > MOST_METRICS {
-        let count = metrics.len();
+        form.refuse("metrics", Fault::too_many_entries(metrics.len(), MOST_METRICS));
+    } else if metrics.is_empty() && !form.is_refused("metrics") {
         form.refuse(
             "metrics",
-            format!("names {count} metrics; at most {MOST_METRICS} are allowed"),
+            Fault::empty("names no metric; like cpu.usage,memory.usage"),
         );
-    } else if metrics.is_empty() && !form.is_refused("metrics") {
-        form.refuse("metrics", "names no metric; like cpu.usage,memory.usage");
     }
     metrics
 }

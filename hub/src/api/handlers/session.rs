@@ -16,6 +16,7 @@ use crate::{
         dto::people::{LoginRequest, PasswordRequest, SessionAnswer, SessionUser, Via},
         error::{ApiError, ApiResult},
         extract::Body,
+        fault::Fault,
         form::given,
         handlers::users::password_field,
         session_store,
@@ -153,7 +154,7 @@ pub(crate) async fn change_password(
         .await?
         .map(|(_, hash)| hash);
     if !state.passwords.verify(current, hash).await? {
-        return Err(ApiError::field("current_password", None, "is wrong"));
+        return Err(ApiError::field("current_password", None, Fault::wrong_password()));
     }
     state.login_limits.succeeded(&user.username, network, started);
     let now = Timestamp::now();

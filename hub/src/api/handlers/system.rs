@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     api::{
-        dto::system::{Check, Health, ServerStorage, Stats, Storage},
+        dto::system::{Check, Health, RefusedReading, ServerStorage, Stats, Storage},
         error::ApiResult,
         handlers::alerts::server_names,
         state::ApiState,
@@ -25,11 +25,11 @@ const INGEST_STALLED_MS: i64 = 15_000;
 /// How long the store has for its check.
 const STORE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a check of the store counts: everybody may ask, and each check is a real write.
-const STORE_CHECK_LASTS: Duration = Duration::from_secs(2);
+const STORE_CHECK_LASTS: Duration = Duration::from_secs(1);
 
-/// The store's last check.
+/// The store's last check, and when it began. Whoever asks during a check waits for its result.
 #[derive(Debug, Default)]
-pub(crate) struct HealthCache(Mutex<Option<(Instant, Check)>>);
+pub(crate) struct HealthCache(Mutex<Option<(Instant, Option<Check>)>>);
 
 /// Whether the hub does its work
 ///
@@ -71,11 +71,18 @@ fn warnings(state: &ApiState) -> BTreeMap<&'static str, String> {
 
 async fn check_store(state: &ApiState) -> Check {
     let mut last = state.health.0.lock().await;
-    if let Some((at, check)) = last.as_ref()
-        && at.elapsed() < STORE_CHECK_LASTS
+    if let Some((began, Some(check))) = last.as_ref()
+        && began.elapsed() < STORE_CHECK_LASTS
     {
         return check.clone();
     }
+    let began = Instant::now();
+    if let Some((before, None)) = *last {
+        // Whoever asked last hung up half way. Asking and hanging up must not be a way to write
+        // more often either.
+        tokio::time::sleep_until((before + STORE_CHECK_LASTS).into()).await;
+    }
+    *last = Some((began, None));
     let message = match tokio::time::timeout(STORE_DEADLINE, state.store.health_check()).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error.to_string()),
@@ -88,7 +95,7 @@ async fn check_store(state: &ApiState) -> Check {
         ok: message.is_none(),
         message,
     };
-    *last = Some((Instant::now(), check.clone()));
+    *last = Some((began, Some(check.clone())));
     check
 }
 
@@ -104,9 +111,17 @@ fn check_ingest(progress: &Progress, now: Timestamp) -> Check {
     } else {
         None
     };
+    let ok = message.is_none();
+    // Which servers is not for everybody: the log and `/api/storage` name them.
+    let refused = progress.refused_readings;
+    let note = (refused > 0).then(|| {
+        format!(
+            "the database refused {refused} readings since the start of the hub; its log says of which servers, and why"
+        )
+    });
     Check {
-        ok: message.is_none(),
-        message,
+        ok,
+        message: message.or(note),
     }
 }
 
@@ -122,6 +137,13 @@ pub(crate) async fn stats(State(state): State<ApiState>) -> ApiResult<Json<Stats
 pub(crate) async fn storage(State(state): State<ApiState>) -> ApiResult<Json<Storage>> {
     let stats = state.store.storage_stats().await?;
     let mut names = server_names(&state).await?;
+    let progress = state.ingest.progress();
+    let last_refusal = progress.last_refusal.as_ref().map(|refusal| RefusedReading {
+        server_id: refusal.server_id,
+        server_name: names.get(&refusal.server_id).cloned(),
+        at: refusal.at,
+        reason: refusal.reason.clone(),
+    });
     let servers = stats
         .per_server
         .into_iter()
@@ -144,6 +166,8 @@ pub(crate) async fn storage(State(state): State<ApiState>) -> ApiResult<Json<Sto
         samples: stats.samples,
         oldest: stats.oldest,
         newest: stats.newest,
+        refused_readings: progress.refused_readings,
+        last_refusal,
         servers,
     }))
 }
@@ -162,6 +186,13 @@ mod tests {
         assert!(check_ingest(&moving, now).ok);
         let stalled = check_ingest(&moving, now.plus_millis(60_000));
         assert!(stalled.message.unwrap().contains("stands still since"));
+        let refusing = Progress {
+            refused_readings: 3,
+            ..moving.clone()
+        };
+        let check = check_ingest(&refusing, now);
+        assert!(check.ok, "the others are stored");
+        assert!(check.message.unwrap().contains("refused 3 readings"));
         let failing = Progress {
             failing_since: Some(now),
             last_error: Some("the disk of /data is full".into()),

@@ -8,6 +8,7 @@ use crate::{
         dto::people::{NewTokenAnswer, TokenRequest},
         error::{ApiError, ApiResult},
         extract::{Body, Id},
+        fault::Fault,
         form::given,
         handlers::users::ROLES,
         state::ApiState,
@@ -41,7 +42,7 @@ pub(crate) async fn create_token(
     let role = form.choice("role", &ROLES).or(Role::Viewer);
     let expires_at = form.moment("expires_at").value();
     if expires_at.is_some_and(|moment| moment <= now) {
-        form.refuse("expires_at", "is in the past");
+        form.refuse("expires_at", Fault::in_the_past());
     }
     form.finish()?;
     let name = given(name)?;

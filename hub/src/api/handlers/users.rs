@@ -8,10 +8,14 @@ use crate::{
         dto::people::{UserPatchRequest, UserRequest},
         error::{ApiError, ApiResult},
         extract::{Body, Id},
+        fault::{Fault, FieldCode},
         form::{Form, given},
         state::ApiState,
     },
-    model::{Role, Secret, Timestamp, User, UserId},
+    model::{
+        Role, Secret, Timestamp, User, UserId,
+        user::{PASSWORD_LENGTH, USERNAME_LENGTH, check_password, check_username},
+    },
 };
 
 /// The roles by name.
@@ -19,30 +23,27 @@ pub(super) const ROLES: [(&str, Role); 2] = [("viewer", Role::Viewer), ("admin",
 
 /// A new log-in name.
 pub(super) fn username_field(form: &mut Form) -> Option<String> {
-    let username = form.text("username", 1..=64);
+    let username = form.text("username", USERNAME_LENGTH);
     let username = form.require("username", username)?;
-    if username
-        .chars()
-        .all(|character| character.is_ascii_alphanumeric() || "._-@".contains(character))
-    {
-        return Some(username);
+    match check_username(&username) {
+        Ok(()) => Some(username),
+        Err(problem) => {
+            form.refuse("username", Fault::because(FieldCode::Username, problem));
+            None
+        }
     }
-    form.refuse("username", "may hold only letters (a to z), digits and . _ - @");
-    None
 }
 
 /// A new password.
 pub(super) fn password_field(form: &mut Form, name: &'static str) -> Option<Secret> {
     let password = form.required_secret(name, 1024)?;
-    let characters = password.expose().chars().count();
-    if (8..=200).contains(&characters) {
-        return Some(password);
+    match check_password(password.expose()) {
+        Ok(()) => Some(password),
+        Err(problem) => {
+            form.refuse_secret(name, Fault::length(problem.length, &PASSWORD_LENGTH));
+            None
+        }
     }
-    form.refuse_secret(
-        name,
-        format!("has {characters} characters; it must have 8 to 200"),
-    );
-    None
 }
 
 /// All users

@@ -33,7 +33,8 @@ async fn the_first_admin_is_made_once_with_the_link_of_the_last_start() {
     answer.field("username");
     assert_eq!(
         answer.field("password"),
-        json!({"field": "password", "message": "has 5 characters; it must have 8 to 200"})
+        json!({"field": "password", "code": "length", "message": "has 5 characters; it must have 8 to 200",
+            "params": {"length": 5, "min": 8, "max": 200}})
     );
 
     let answer = nobody.post("/api/setup", body(token.expose())).await;

@@ -749,7 +749,7 @@ export interface components {
         };
         /** @description One check of the hub's health. */
         Check: {
-            /** @description What is wrong; null when it passed. */
+            /** @description What is wrong, or worth knowing although it passed; null when there is nothing to say. */
             message: string | null;
             /** @description Whether it passed. */
             ok: boolean;
@@ -930,12 +930,23 @@ export interface components {
          * @enum {string}
          */
         EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed";
+        /**
+         * @description What is wrong with a field. The values of its sentence are in `params`.
+         * @enum {string}
+         */
+        FieldCode: "required" | "required_unless" | "required_with" | "null" | "empty" | "length" | "too_many_bytes" | "too_many_entries" | "entry_length" | "entry_number" | "control_character" | "white_space" | "wrong_type" | "whole_number" | "number" | "not_allowed" | "time" | "in_the_past" | "not_before" | "below_other" | "not_together" | "twice" | "unknown" | "taken" | "host" | "host_key" | "private_key" | "no_such_server" | "jump_host" | "local_server" | "username" | "wrong_password" | "cursor" | "metric" | "invalid";
         /** @description One wrong field of a request. */
         FieldError: {
+            /** @description What is wrong with it, stable, for programs and translations. */
+            code: components["schemas"]["FieldCode"];
             /** @description Name of the field. */
             field: string;
-            /** @description What is wrong with it and what is allowed. */
+            /** @description What is wrong with it and what is allowed, in English; follows the name of the field. */
             message: string;
+            /** @description Values of the sentence for other languages: `min`, `max`, `length`, `value`, …, as the code says. */
+            params: {
+                [key: string]: unknown;
+            };
             /** @description What was sent; left out for secrets and for a missing field. */
             value?: unknown;
         };
@@ -1341,6 +1352,17 @@ export interface components {
             code: string;
             /** @description For a person. */
             message: string;
+        };
+        /** @description A reading that the database refuses for good. */
+        RefusedReading: {
+            /** @description When it was refused. */
+            at: components["schemas"]["Timestamp"];
+            /** @description What the database said. */
+            reason: string;
+            /** @description Of which server. */
+            server_id: components["schemas"]["ServerId"];
+            /** @description Its name; null when it is no more. */
+            server_name: string | null;
         };
         /** @description How many alerts were resolved. */
         ResolveAnswer: {
@@ -1840,8 +1862,14 @@ export interface components {
              * @description Bytes in it that are free for reuse.
              */
             free_bytes: number;
+            last_refusal: components["schemas"]["RefusedReading"] | null;
             newest: components["schemas"]["Timestamp"] | null;
             oldest: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description Readings left out since the hub started because the database refuses them for good (a bug).
+             */
+            refused_readings: number;
             /**
              * Format: int64
              * @description Stored samples.
