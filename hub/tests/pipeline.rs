@@ -17,7 +17,7 @@ use gander_hub::{
     },
     store::{AlertQuery, DeleteRange, EventQuery},
 };
-use support::{Pipeline, eventually, failure, host_key, reading, seconds_ago, small_disk, values};
+use support::{Pipeline, eventually, failure, host_key, reading, seconds_ago, small_disk, spec, values};
 
 const ALL: DeleteRange = DeleteRange {
     server_id: None,
@@ -84,11 +84,11 @@ async fn the_first_host_key_is_pinned_for_good() {
     let server = hub.enrol("web-1").await;
     let mut first = reading(server, seconds_ago(5), values(100, 100));
     first.contact = Some(Contact {
-        host_key: Some(host_key("one")),
+        host_key: Some((host_key("one"), spec("web-1").endpoint())),
     });
     let mut second = reading(server, seconds_ago(4), values(100, 100));
     second.contact = Some(Contact {
-        host_key: Some(host_key("two")),
+        host_key: Some((host_key("two"), spec("web-1").endpoint())),
     });
     hub.send(first).await;
     hub.committed(1).await;
@@ -295,10 +295,7 @@ async fn a_reading_the_database_refuses_is_left_out_and_all_others_are_stored() 
         ids
     };
     assert_eq!(told(&hub).len(), 1);
-    assert_eq!(
-        told(&hub),
-        stored(hub.store.load_open_alerts().await.unwrap())
-    );
+    assert_eq!(told(&hub), stored(hub.store.load_open_alerts().await.unwrap()));
 
     // Once the database takes it again, so does the engine, as if nothing had been.
     hub.sql("DROP TRIGGER refuse").await;
@@ -306,10 +303,7 @@ async fn a_reading_the_database_refuses_is_left_out_and_all_others_are_stored() 
     hub.committed(28).await;
     assert_eq!(hub.live.server(broken).unwrap().status, Status::Online);
     assert_eq!(told(&hub).len(), 2);
-    assert_eq!(
-        told(&hub),
-        stored(hub.store.load_open_alerts().await.unwrap())
-    );
+    assert_eq!(told(&hub), stored(hub.store.load_open_alerts().await.unwrap()));
     let hub = hub.restart().await;
     assert_eq!(told(&hub).len(), 2);
     hub.stop().await;

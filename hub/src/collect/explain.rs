@@ -79,6 +79,20 @@ impl About<'_> {
         }
     }
 
+    /// Whether its name is no more than its address: it is tried before it is enrolled.
+    fn is_nameless(&self) -> bool {
+        self.name == self.host || self.name == address(self.host, self.port)
+    }
+
+    /// `web-1: ` before a sentence, unless the sentence says as much by itself.
+    fn lead(&self) -> String {
+        if self.is_nameless() {
+            String::new()
+        } else {
+            format!("{}: ", self.name)
+        }
+    }
+
     /// `10.0.0.5:22`, `[fe80::1]:22`, with the jump host if there is one.
     fn place(&self) -> String {
         let address = address(self.host, self.port);
@@ -89,50 +103,50 @@ impl About<'_> {
     }
 
     pub(crate) fn unknown_host(&self, detail: &str) -> CollectError {
-        let Self { name, host, .. } = self;
+        let (lead, host) = (self.lead(), self.host);
         self.error(
             Code::UnknownHost,
-            format!("{name}: the host name {host} has no address ({detail}): correct the name or enter the address itself"),
+            format!("{lead}the host name {host} has no address ({detail}): correct the name or enter the address itself"),
             &[("detail", &detail)],
         )
     }
 
     pub(crate) fn connection_refused(&self) -> CollectError {
-        let (name, place) = (self.name, self.place());
+        let (lead, place) = (self.lead(), self.place());
         self.error(
             Code::ConnectionRefused,
-            format!("{name}: nothing listens on {place} (connection refused): check that sshd runs there and that the port is right"),
+            format!("{lead}nothing listens on {place} (connection refused): check that sshd runs there and that the port is right"),
             &[],
         )
     }
 
     pub(crate) fn no_route(&self, detail: &str) -> CollectError {
-        let (name, place) = (self.name, self.place());
+        let (lead, place) = (self.lead(), self.place());
         self.error(
             Code::NoRoute,
-            format!("{name}: the hub cannot reach {place} ({detail}): check the address, the routes and the firewalls in between"),
+            format!("{lead}the hub cannot reach {place} ({detail}): check the address, the routes and the firewalls in between"),
             &[("detail", &detail)],
         )
     }
 
     pub(crate) fn timeout(&self, stage: Stage, limit: Duration) -> CollectError {
-        let (name, place, user) = (self.name, self.place(), self.user);
+        let (lead, place, user) = (self.lead(), self.place(), self.user);
         let limit = seconds(limit);
         let message = match stage {
             Stage::Connect => format!(
-                "{name}: no answer from {place} within {limit}: check that the machine is up and that no firewall drops the hub's packets"
+                "{lead}no answer from {place} within {limit}: check that the machine is up and that no firewall drops the hub's packets"
             ),
             Stage::Handshake => format!(
-                "{name}: {place} takes connections but did not finish the SSH handshake within {limit}: check that it is sshd's port and that the machine is not overloaded"
+                "{lead}{place} takes connections but did not finish the SSH handshake within {limit}: check that it is sshd's port and that the machine is not overloaded"
             ),
             Stage::Login => format!(
-                "{name}: {place} did not decide about the log-in of {user} within {limit}: check PAM, LDAP or DNS on that machine (UseDNS)"
+                "{lead}{place} did not decide about the log-in of {user} within {limit}: check PAM, LDAP or DNS on that machine (UseDNS)"
             ),
             Stage::Probe => format!(
-                "{name}: {user} is logged in on {place}, but the probe did not start within {limit}: check {user}'s login shell and its start-up files"
+                "{lead}{user} is logged in on {place}, but the probe did not start within {limit}: check {user}'s login shell and its start-up files"
             ),
             Stage::Answer => format!(
-                "{name}: {place} stopped answering: no reply to a poll within {limit}; the machine hangs, is overloaded, or was cut off"
+                "{lead}{place} stopped answering: no reply to a poll within {limit}; the machine hangs, is overloaded, or was cut off"
             ),
         };
         self.error(
@@ -143,39 +157,45 @@ impl About<'_> {
     }
 
     pub(crate) fn protocol(&self, detail: &str) -> CollectError {
-        let (name, place) = (self.name, self.place());
+        let (lead, place) = (self.lead(), self.place());
         self.error(
             Code::Protocol,
             format!(
-                "{name}: {place} does not speak SSH as the hub does ({detail}): check that it is sshd's port"
+                "{lead}{place} does not speak SSH as the hub does ({detail}): check that it is sshd's port"
             ),
             &[("detail", &detail)],
         )
     }
 
     pub(crate) fn no_common_algorithm(&self, kind: &str, theirs: &str) -> CollectError {
-        let (name, place) = (self.name, self.place());
+        let (lead, place) = (self.lead(), self.place());
         self.error(
             Code::Protocol,
-            format!("{name}: {place} and the hub share no {kind} algorithm (it offers {theirs}): update its sshd, or allow a modern one in its sshd_config"),
+            format!("{lead}{place} and the hub share no {kind} algorithm (it offers {theirs}): update its sshd, or allow a modern one in its sshd_config"),
             &[("kind", &kind), ("offered", &theirs)],
         )
     }
 
     pub(crate) fn password_refused(&self) -> CollectError {
-        let (name, place, user) = (self.name, self.place(), self.user);
+        let (lead, place, user) = (self.lead(), self.place(), self.user);
         self.error(
             Code::PasswordRefused,
-            format!("{name} refused the password of {user} on {place}: correct the password or the user name; the hub tries again only rarely, so as not to be banned"),
+            format!("{lead}{place} refused the password of {user}: correct the password or the user name"),
             &[],
         )
     }
 
     pub(crate) fn key_refused(&self, algorithm: &str, fingerprint: &str) -> CollectError {
         let Self { name, host, user, .. } = self;
+        // The name says where, if it is the address.
+        let there = if self.is_nameless() {
+            String::new()
+        } else {
+            format!(" on {host}")
+        };
         self.error(
             Code::KeyRefused,
-            format!("{name} refused the key ({algorithm} {fingerprint}) for {user}: add it to ~{user}/.ssh/authorized_keys on {host}, and check that the file and its directories belong to {user} and are writable by nobody else"),
+            format!("{name} refused the key ({algorithm} {fingerprint}) for {user}: add it to ~{user}/.ssh/authorized_keys{there}, and check that the file and its directories belong to {user} and are writable by nobody else"),
             &[("algorithm", &algorithm), ("fingerprint", &fingerprint)],
         )
     }
@@ -200,15 +220,15 @@ impl About<'_> {
 
     /// `methods` is what the server would take; `partial` that ours was right but not enough.
     pub(crate) fn login_method(&self, methods: &str, partial: bool) -> CollectError {
-        let (name, place, user) = (self.name, self.place(), self.user);
+        let (lead, place, user) = (self.lead(), self.place(), self.user);
         let offered = if methods.is_empty() { "nothing" } else { methods };
         let message = if partial {
             format!(
-                "{name} accepted {user}'s credential but wants one more ({offered}): exempt {user} from the second factor in sshd_config on {place}"
+                "{lead}{place} accepted {user}'s credential but wants one more ({offered}): exempt {user} from the second factor in its sshd_config"
             )
         } else {
             format!(
-                "{name} does not take the kind of credential stored for {user}; {place} offers {offered}: store a credential of such a kind, or allow the method in its sshd_config"
+                "{lead}{place} does not take the kind of credential there is for {user}; it offers {offered}: store a credential of such a kind, or allow the method in its sshd_config"
             )
         };
         self.error(
@@ -218,13 +238,24 @@ impl About<'_> {
         )
     }
 
-    pub(crate) fn host_key_changed(&self, expected: &HostKey, offered: &HostKey) -> CollectError {
-        let (name, place) = (self.name, self.place());
+    /// `expected` is the pinned key, or the one it showed when the hub could not log in yet.
+    pub(crate) fn host_key_changed(
+        &self,
+        expected: &HostKey,
+        is_pinned: bool,
+        offered: &HostKey,
+    ) -> CollectError {
+        let (lead, place) = (self.lead(), self.place());
         let (old, new) = (&expected.fingerprint, &offered.fingerprint);
         let (old_kind, new_kind) = (&expected.algorithm, &offered.algorithm);
+        let before = if is_pinned {
+            "the pinned one"
+        } else {
+            "at the first contact, when the hub could not log in"
+        };
         self.error(
             Code::HostKeyChanged,
-            format!("{name}: {place} proved another host key ({new_kind} {new}) than the pinned one ({old_kind} {old}); no credential was sent. If the machine was reinstalled, accept the new key; otherwise somebody may be in between"),
+            format!("{lead}{place} proved another host key ({new_kind} {new}) than {before} ({old_kind} {old}); no credential was sent. If the machine was reinstalled, accept the new key; otherwise somebody may be in between"),
             &[
                 ("expected_fingerprint", old),
                 ("expected_algorithm", old_kind),
@@ -254,19 +285,19 @@ impl About<'_> {
 
     /// The jump host is fine, but would not or could not connect to this server.
     pub(crate) fn jump_forward(&self, jump: &str, forbidden: bool, detail: &str) -> CollectError {
-        let (name, address) = (self.name, address(self.host, self.port));
+        let (lead, address) = (self.lead(), address(self.host, self.port));
         let (cause, message) = if forbidden {
             (
                 "forbidden",
                 format!(
-                    "{name}: the jump host {jump} forbids forwarding to {address}: set AllowTcpForwarding (and PermitOpen) in its sshd_config"
+                    "{lead}the jump host {jump} forbids forwarding to {address}: set AllowTcpForwarding (and PermitOpen) in its sshd_config"
                 ),
             )
         } else {
             (
                 "unreachable",
                 format!(
-                    "{name}: the jump host {jump} cannot connect to {address} ({detail}): check that {name} is up and reachable from {jump}"
+                    "{lead}the jump host {jump} cannot connect to {address} ({detail}): check that it is up and reachable from {jump}"
                 ),
             )
         };
@@ -279,11 +310,11 @@ impl About<'_> {
 
     /// The chain of jump hosts comes back to a server it already passed.
     pub(crate) fn jump_cycle(&self, chain: &[String]) -> CollectError {
-        let (name, chain) = (self.name, chain.join(" → "));
+        let (lead, chain) = (self.lead(), chain.join(" → "));
         self.error(
             Code::JumpHost,
             format!(
-                "{name}: its jump hosts form a circle ({chain}): give one of them another jump host or none"
+                "{lead}its jump hosts form a circle ({chain}): give one of them another jump host or none"
             ),
             &[("cause", &"cycle"), ("chain", &chain)],
         )
@@ -291,16 +322,16 @@ impl About<'_> {
 
     /// A jump host was deleted, or is no SSH server.
     pub(crate) fn jump_missing(&self, who: &str, jump: &str) -> CollectError {
-        let name = self.name;
+        let lead = self.lead();
         self.error(
             Code::JumpHost,
-            format!("{name}: the jump host of {who} ({jump}) is not a server the hub can log in to over SSH: choose another one or none"),
+            format!("{lead}the jump host of {who} ({jump}) is not a server the hub can log in to over SSH: choose another one or none"),
             &[("cause", &"missing"), ("jump", &jump)],
         )
     }
 
     pub(crate) fn disconnected(&self, stage: Stage, detail: &str) -> CollectError {
-        let (name, place, user) = (self.name, self.place(), self.user);
+        let (lead, place, user) = (self.lead(), self.place(), self.user);
         let detail = if detail.is_empty() {
             "without a word"
         } else {
@@ -308,17 +339,15 @@ impl About<'_> {
         };
         let message = match stage {
             Stage::Connect | Stage::Handshake => format!(
-                "{name}: {place} closed the connection before the SSH handshake ended ({detail}): MaxStartups, PerSourcePenalties, fail2ban or hosts.deny may be turning the hub away"
+                "{lead}{place} closed the connection before the SSH handshake ended ({detail}): MaxStartups, PerSourcePenalties, fail2ban or hosts.deny may be turning the hub away"
             ),
             Stage::Login => format!(
-                "{name}: {place} closed the connection while {user} logged in ({detail}): check MaxAuthTries, AllowUsers and the log of its sshd"
+                "{lead}{place} closed the connection while {user} logged in ({detail}): check MaxAuthTries, AllowUsers and the log of its sshd"
             ),
             Stage::Probe => format!(
-                "{name}: {place} closed the connection before the probe started ({detail}): check that {user} may open sessions (PAM, limits, MaxSessions)"
+                "{lead}{place} closed the connection before the probe started ({detail}): check that {user} may open sessions (PAM, limits, MaxSessions)"
             ),
-            Stage::Answer => format!(
-                "{name}: the connection to {place} ended ({detail}); the hub connects again by itself"
-            ),
+            Stage::Answer => format!("{lead}the connection to {place} ended ({detail})"),
         };
         self.error(
             Code::Disconnected,
@@ -329,7 +358,7 @@ impl About<'_> {
 
     /// `excerpt` is what came instead of the probe's hello.
     pub(crate) fn probe_failed(&self, reason: &str, excerpt: &str) -> CollectError {
-        let (name, user, host) = (self.name, self.user, self.host);
+        let (lead, user, host) = (self.lead(), self.user, self.host);
         let said = if excerpt.is_empty() {
             "it printed nothing".to_owned()
         } else {
@@ -337,37 +366,52 @@ impl About<'_> {
         };
         self.error(
             Code::ProbeFailed,
-            format!("{name}: the shell of {user} on {host} did not run the probe ({reason}; {said}): {user} needs a working login shell with /bin/sh, or the probe as its forced command"),
+            format!("{lead}the shell of {user} on {host} did not run the probe ({reason}; {said}): {user} needs a working login shell with /bin/sh, or the probe as its forced command"),
             &[("reason", &reason), ("excerpt", &excerpt)],
         )
     }
 
     pub(crate) fn too_much_output(&self, limit_bytes: usize) -> CollectError {
-        let (name, limit) = (self.name, bytes(limit_bytes));
+        let (lead, limit) = (self.lead(), bytes(limit_bytes));
         self.error(
             Code::TooMuchOutput,
-            format!("{name} sent more than {limit} in one poll and was cut off: look for a login script that never stops printing, or for thousands of mounts or devices"),
+            format!("{lead}it sent more than {limit} in one poll and was cut off: look for a login script that never stops printing, or for thousands of mounts or devices"),
             &[("limit_bytes", &limit_bytes)],
         )
     }
 
     pub(crate) fn not_linux(&self, system: &str) -> CollectError {
-        let (name, host) = (self.name, self.host);
+        let (lead, host) = (self.lead(), self.host);
         self.error(
             Code::NotLinux,
-            format!("{name}: {host} runs {system}; gander reads Linux only: remove this server"),
+            format!("{lead}{host} runs {system}; gander reads Linux only: remove this server"),
             &[("system", &system)],
         )
     }
 
     pub(crate) fn local(&self, reason: &str) -> CollectError {
-        let name = self.name;
+        let lead = self.lead();
         self.error(
             Code::Local,
-            format!("{name}: the hub's own machine got in the way: {reason}"),
+            format!("{lead}the hub's own machine got in the way: {reason}"),
             &[("reason", &reason)],
         )
     }
+}
+
+/// The same error with what the hub does about it by itself: true of regular collection, not of
+/// a test that somebody runs.
+pub(crate) fn while_collecting(mut error: CollectError) -> CollectError {
+    match error.code {
+        Code::PasswordRefused => error
+            .message
+            .push_str("; the hub tries again only rarely, so as not to be banned"),
+        Code::Disconnected if error.params.get("stage").is_some_and(|stage| stage == "answer") => {
+            error.message.push_str("; the hub connects again by itself");
+        }
+        _ => {}
+    }
+    error
 }
 
 /// About the machine the hub itself runs on.
@@ -485,13 +529,18 @@ mod tests {
                 vec!["one more", "second factor"],
             ),
             (
-                about.host_key_changed(&key("SHA256:old"), &key("SHA256:new")),
+                about.host_key_changed(&key("SHA256:old"), true, &key("SHA256:new")),
                 vec![
                     "SHA256:old",
                     "SHA256:new",
+                    "the pinned one",
                     "no credential was sent",
                     "accept the new key",
                 ],
+            ),
+            (
+                about.host_key_changed(&key("SHA256:old"), false, &key("SHA256:new")),
+                vec!["at the first contact", "SHA256:old", "no credential was sent"],
             ),
             (
                 about.jump_host("bastion", &refused),
@@ -524,7 +573,7 @@ mod tests {
             (about.disconnected(Stage::Probe, ""), vec!["sessions"]),
             (
                 about.disconnected(Stage::Answer, "end of stream"),
-                vec!["connects again"],
+                vec!["end of stream"],
             ),
             (
                 about.probe_failed("exit status 1", "no shell"),
@@ -563,6 +612,43 @@ mod tests {
             seen.insert(error.code);
         }
         assert_eq!(seen, Code::ALL.into_iter().collect::<BTreeSet<_>>());
+    }
+
+    #[test]
+    fn a_server_without_a_name_of_its_own_is_named_once() {
+        for name in ["10.0.0.5", "10.0.0.5:2222"] {
+            let spec = ConnectSpec {
+                name: name.into(),
+                ..spec()
+            };
+            let about = About::from(&spec);
+            for error in [
+                about.connection_refused(),
+                about.password_refused(),
+                about.key_refused("ed25519", "SHA256:abc"),
+                about.login_method("publickey", true),
+                about.timeout(Stage::Login, Duration::from_secs(10)),
+            ] {
+                let mentions = error.message.matches("10.0.0.5").count();
+                assert_eq!(mentions, 1, "{}", error.message);
+            }
+        }
+    }
+
+    #[test]
+    fn only_collection_says_what_the_hub_goes_on_to_do() {
+        let spec = spec();
+        let about = About::from(&spec);
+        for (error, promise) in [
+            (about.password_refused(), "only rarely"),
+            (about.disconnected(Stage::Answer, ""), "connects again"),
+        ] {
+            assert!(!error.message.contains(promise), "{}", error.message);
+            let told = while_collecting(error);
+            assert!(told.message.ends_with("banned") || told.message.contains(promise));
+        }
+        let other = about.no_credential();
+        assert_eq!(while_collecting(other.clone()), other);
     }
 
     #[test]

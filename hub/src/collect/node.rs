@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CollectConfig,
-    explain::about_this_machine,
+    explain::{about_this_machine, while_collecting},
     gate::Gate,
     local::LocalReader,
     pace::{self, FOCUS_STEP, Retry},
@@ -27,6 +27,7 @@ use super::{
 };
 use crate::model::{
     CollectError, CollectErrorCode, HostKey, Origin, Reading, ServerId, Timestamp, reading::Contact,
+    server::Endpoint,
 };
 
 /// The first look of a task comes within this time, so that a start is no stampede.
@@ -108,6 +109,7 @@ pub(super) struct Node {
     /// Lives longer than a connection: counters go on counting while nobody looks.
     differ: Differ,
     trouble: Option<Trouble>,
+    last_success: Option<Instant>,
     last_slow: Option<Instant>,
     last_facts: Option<Instant>,
     slow_hold: Option<SlowHold>,
@@ -145,6 +147,7 @@ impl Node {
             local: LocalReader::default(),
             differ: Differ::new(),
             trouble: None,
+            last_success: None,
             last_slow: None,
             last_facts: None,
             slow_hold: None,
@@ -189,10 +192,14 @@ impl Node {
             looked = true;
             let on_tick = Instant::now() >= tick;
             if asked || self.may_try(on_tick) {
-                extra = match self.look().await {
+                let Ok(outcome) = self.look_and_tell_silence().await else {
+                    return;
+                };
+                extra = match outcome {
                     Ok(sight) => {
                         let again = sight.contact.is_some() && sight.snapshot.cpu.is_none();
                         self.trouble = None;
+                        self.last_success = Some(Instant::now());
                         if self.hand_on(sight).await.is_err() {
                             return;
                         }
@@ -241,6 +248,7 @@ impl Node {
 
     /// Remembers a failure. Answers when to try again, and whether the failure is news.
     fn note_failure(&mut self, error: CollectError) -> (Instant, bool) {
+        let error = while_collecting(error);
         self.signals.set_proved(Vec::new());
         let news = self
             .trouble
@@ -298,12 +306,51 @@ impl Node {
         }
     }
 
+    /// Looks; and when the look takes so long that the server has been silent for nearly two
+    /// intervals, says so at once. The look goes on all the same: an overloaded machine may still
+    /// answer, and a new connection may be on its way. The outer error: nobody takes readings.
+    async fn look_and_tell_silence(
+        &mut self,
+    ) -> Result<Result<Sight, CollectError>, mpsc::error::SendError<Reading>> {
+        let healthy_until = self
+            .last_success
+            .filter(|_| self.trouble.is_none())
+            .map(|seen| seen + pace::silence_limit(self.interval));
+        let (id, origin, shared, plan) = (
+            self.id,
+            self.origin(),
+            Arc::clone(&self.shared),
+            self.signals.plan(),
+        );
+        let look = self.look();
+        tokio::pin!(look);
+        let Some(healthy_until) = healthy_until else {
+            return Ok(look.await);
+        };
+        let asked = Instant::now();
+        tokio::select! {
+            biased;
+            outcome = &mut look => return Ok(outcome),
+            () = sleep_until(healthy_until) => {}
+        }
+        let reading = Reading {
+            server_id: id,
+            origin,
+            taken_at: Timestamp::now(),
+            outcome: Err(while_collecting(plan.no_answer(asked.elapsed()))),
+            contact: None,
+            receipt: None,
+        };
+        shared.readings.send(reading).await?;
+        Ok(look.await)
+    }
+
     async fn look(&mut self) -> Result<Sight, CollectError> {
         let plan = self.signals.plan();
         match &plan.source {
             Source::Broken(error) => Err(error.clone()),
             Source::Local => self.look_locally(&plan.name).await,
-            Source::Ssh(route) => self.look_over_ssh(route).await,
+            Source::Ssh(route) => self.look_over_ssh(route, &plan.endpoint).await,
         }
     }
 
@@ -336,7 +383,7 @@ impl Node {
         Ok(sight)
     }
 
-    async fn look_over_ssh(&mut self, route: &Route) -> Result<Sight, CollectError> {
+    async fn look_over_ssh(&mut self, route: &Route, endpoint: &Endpoint) -> Result<Sight, CollectError> {
         let limit = pace::answer_limit(self.shared.config.poll_timeout, self.interval);
         if let Some(mut connection) = self.connection.take_if(|connection| !connection.is_closed()) {
             let sections = self.sections_due();
@@ -375,7 +422,7 @@ impl Node {
                 self.signals.set_proved(keys);
                 self.connection = Some(connection);
                 let contact = Contact {
-                    host_key: Some(host_key),
+                    host_key: Some((host_key, endpoint.clone())),
                 };
                 Ok(self.digest(&answer, sections, Some(contact)))
             }

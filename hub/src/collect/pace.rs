@@ -66,13 +66,20 @@ impl Retry {
     }
 }
 
-/// How long one poll may take to be answered: so short that silence is noticed, and a new
-/// connection tried, before the second interval ends; never under three seconds, because an
-/// overloaded machine is slow and is worth watching.
+/// How long one poll may take to be answered: so short that a new connection is tried before the
+/// second interval ends; never under three seconds, because an overloaded machine is slow and is
+/// worth watching.
 pub(super) fn answer_limit(poll_timeout: Duration, interval: Duration) -> Duration {
     (interval / 3)
         .clamp(Duration::from_secs(3), poll_timeout.max(Duration::from_secs(3)))
         .min(poll_timeout)
+}
+
+/// How long after the last value a server counts as silent, although the poll under way is still
+/// being waited for (or a new connection is being made): before the second interval ends, whatever
+/// the time limits of a poll are.
+pub(super) fn silence_limit(interval: Duration) -> Duration {
+    interval.mul_f64(1.75)
 }
 
 #[cfg(test)]
@@ -134,7 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_noticed_before_the_second_interval_ends() {
+    fn silence_is_told_after_the_poll_that_was_due_and_before_the_next_interval_ends() {
+        for seconds in [1, 2, 5, 6, 30, 86_400] {
+            let interval = Duration::from_secs(seconds);
+            let limit = silence_limit(interval);
+            assert!(limit > interval + interval / 2 && limit < interval * 2);
+        }
+    }
+
+    #[test]
+    fn a_poll_may_take_a_third_of_the_interval_and_at_least_three_seconds() {
         let poll_timeout = Duration::from_secs(10);
         for (interval, limit) in [(1, 3), (10, 3), (15, 5), (30, 10), (300, 10)] {
             assert_eq!(

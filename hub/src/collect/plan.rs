@@ -9,15 +9,17 @@ use std::{
 
 use super::{
     ConnectSpec, Target, Targets,
-    explain::About,
+    explain::{About, Stage, about_this_machine},
     ssh::{Hop, Route},
 };
-use crate::model::{CollectError, HostKey, ServerId, Transport};
+use crate::model::{CollectError, HostKey, ServerId, Transport, server::Endpoint};
 
 /// How one server is collected.
 pub(super) struct Plan {
     pub(super) name: String,
     pub(super) interval: Duration,
+    /// Where it connects to, to say where a host key was proved.
+    pub(super) endpoint: Endpoint,
     pub(super) source: Source,
 }
 
@@ -43,9 +45,22 @@ pub(super) enum Difference {
 }
 
 impl Plan {
+    /// That a poll has not been answered for this long.
+    pub(super) fn no_answer(&self, waited: Duration) -> CollectError {
+        // Whole tenths of a second: this is for a person.
+        let waited = Duration::from_millis(u64::try_from(waited.as_millis() / 100 * 100).unwrap_or(u64::MAX));
+        match &self.source {
+            Source::Ssh(route) => route.target().about().timeout(Stage::Answer, waited),
+            Source::Local => {
+                about_this_machine(&self.name).local("its values take too long (a dead network mount?)")
+            }
+            Source::Broken(error) => error.clone(),
+        }
+    }
+
     /// Compares with a newer plan. `proved` are the keys of the running connection, jump hosts first.
     pub(super) fn difference(&self, newer: &Plan, proved: &[HostKey]) -> Difference {
-        if self.name != newer.name || self.interval != newer.interval {
+        if self.name != newer.name || self.interval != newer.interval || self.endpoint != newer.endpoint {
             return Difference::Other;
         }
         let (old, new) = match (&self.source, &newer.source) {
@@ -123,6 +138,7 @@ impl Planner {
                 Plan {
                     name: spec.name.clone(),
                     interval,
+                    endpoint: spec.endpoint(),
                     source,
                 },
             );

@@ -81,7 +81,9 @@ impl Judged {
             server_id: self.server_id,
             origin: self.origin,
             taken_at: self.taken_at,
-            outcome: self.outcome.map(|snapshot| Box::new(Arc::unwrap_or_clone(snapshot))),
+            outcome: self
+                .outcome
+                .map(|snapshot| Box::new(Arc::unwrap_or_clone(snapshot))),
             contact: self.contact,
             receipt: self.receipt,
         }
@@ -356,9 +358,9 @@ impl Desk {
         commit.alerts.extend(self.engine.observe(&info, reading, now));
         let outcome = status::advance(&known.server, &known.state, reading);
         commit.events.extend(outcome.events);
-        if let Some(key) = outcome.pin {
-            known.server.host_key = Some(key.clone());
-            commit.pins.push((reading.server_id, key));
+        if let Some(pin) = outcome.pin {
+            known.server.host_key = Some(pin.host_key.clone());
+            commit.pins.push(pin);
         }
         known.state = Arc::new(outcome.state);
         known.last_seen = Some(reading.taken_at);

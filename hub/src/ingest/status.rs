@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::model::{
-    CollectError, CollectErrorCode, Event, EventKind, HostKey, Reading, Server, ServerId, ServerState,
-    Status, Timestamp,
+    CollectError, CollectErrorCode, Event, EventKind, Reading, Server, ServerId, ServerState, Status,
+    Timestamp, commit::Pin,
 };
 use gander_probe::Snapshot;
 
@@ -16,8 +16,8 @@ const BOOT_MARGIN_MS: i64 = 5_000;
 pub(super) struct Outcome {
     pub(super) state: ServerState,
     pub(super) events: Vec<Event>,
-    /// The host key to pin: seen for the first time.
-    pub(super) pin: Option<HostKey>,
+    /// The host key to pin: proved for the first time.
+    pub(super) pin: Option<Pin>,
 }
 
 /// The state of a server after a reading that is newer than all before.
@@ -31,14 +31,17 @@ pub(super) fn advance(server: &Server, before: &ServerState, reading: &Reading) 
         .contact
         .as_ref()
         .and_then(|contact| contact.host_key.as_ref());
-    if let (Some(key), None) = (shown_key, &server.host_key) {
-        outcome.event(
-            server.id,
-            reading.taken_at,
-            EventKind::HostKeyPinned,
-            json!({"algorithm": key.algorithm, "fingerprint": key.fingerprint}),
-        );
-        outcome.pin = Some(key.clone());
+    // A key proved where the server no longer is belongs to another machine. The store looks
+    // again, for it may know of a change that has not come here yet; it also records the event.
+    if let (Some((key, endpoint)), None) = (shown_key, &server.host_key)
+        && *endpoint == server.spec.endpoint()
+    {
+        outcome.pin = Some(Pin {
+            server_id: server.id,
+            host_key: key.clone(),
+            endpoint: endpoint.clone(),
+            at: reading.taken_at,
+        });
     }
     outcome.state.origin = Some(reading.origin);
     match &reading.outcome {
@@ -151,7 +154,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::model::{
-        Origin, Transport,
+        HostKey, Origin, Transport,
         reading::Contact,
         server::{ServerSpec, Thresholds},
     };
@@ -305,14 +308,13 @@ pub(super) mod tests {
         };
         let mut first = reading(10, Ok(Snapshot::default()));
         first.contact = Some(Contact {
-            host_key: Some(key.clone()),
+            host_key: Some((key.clone(), server().spec.endpoint())),
         });
         let outcome = advance(&server(), &ServerState::default(), &first);
-        assert_eq!(outcome.pin.as_ref(), Some(&key));
-        assert_eq!(
-            kinds(&outcome),
-            [EventKind::HostKeyPinned, EventKind::ServerOnline]
-        );
+        assert_eq!(outcome.pin.as_ref().map(|pin| &pin.host_key), Some(&key));
+        let mut moved = server();
+        moved.spec.ssh_port = 2222;
+        assert_eq!(advance(&moved, &ServerState::default(), &first).pin, None);
 
         let pinned = Server {
             host_key: Some(key),

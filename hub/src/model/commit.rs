@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gander_probe::Snapshot;
 
-use super::{Alert, AlertId, Event, HostKey, ServerId, ServerState, Timestamp};
+use super::{Alert, AlertId, Event, HostKey, ServerId, ServerState, Timestamp, server::Endpoint};
 
 /// Everything one group of readings changes. Applied whole or not at all. Cheap to clone, so
 /// that a commit that failed is tried again unchanged.
@@ -15,11 +15,25 @@ pub struct Commit {
     /// The state of every server a reading touched (the snapshot in it is not stored again).
     pub states: Vec<(ServerId, Arc<ServerState>)>,
     /// Host keys seen for the first time.
-    pub pins: Vec<(ServerId, HostKey)>,
+    pub pins: Vec<Pin>,
     /// What the alert engine decided.
     pub alerts: Vec<AlertChange>,
     /// What happened.
     pub events: Vec<Event>,
+}
+
+/// A host key to pin because a server was logged in to for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// Whose.
+    pub server_id: ServerId,
+    /// The key it proved.
+    pub host_key: HostKey,
+    /// Where it was proved. If the server is somewhere else by now, the key is another machine's
+    /// and is not pinned.
+    pub endpoint: Endpoint,
+    /// When it was proved.
+    pub at: Timestamp,
 }
 
 /// The values of one server at one moment.

@@ -4,7 +4,7 @@ use gander_probe::Snapshot;
 use serde::{Deserialize, Serialize};
 
 pub use super::receipt::{Fate, Receipt, ReceiptBook, Settled};
-use super::{HostKey, ServerId, Timestamp};
+use super::{HostKey, ServerId, Timestamp, server::Endpoint};
 
 /// One attempt to look at one server.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub struct Reading {
 /// What a new connection showed of its peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
-    /// The host key it proved; `None` where the transport has none.
-    pub host_key: Option<HostKey>,
+    /// The host key it proved, and where; `None` where the transport has none.
+    pub host_key: Option<(HostKey, Endpoint)>,
 }
 
 /// The way a reading came.

@@ -103,6 +103,29 @@ impl SshCredential {
     }
 }
 
+/// Where the hub connects to: as long as it stays the same, so must the host key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Address or host name.
+    pub ip: String,
+    /// 1 to 65535.
+    pub ssh_port: u16,
+    /// The server gone through.
+    pub jump_server_id: Option<ServerId>,
+}
+
+impl ServerSpec {
+    /// Where the hub connects to.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            ip: self.ip.clone(),
+            ssh_port: self.ssh_port,
+            jump_server_id: self.jump_server_id,
+        }
+    }
+}
+
 /// What a person configured of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSpec {

@@ -57,8 +57,8 @@ impl Store {
             }
         }
         let mut pinned = false;
-        for (id, host_key) in &commit.pins {
-            pinned |= pin_first(connection, *id, host_key).await?;
+        for pin in &commit.pins {
+            pinned |= pin_first(connection, pin).await?;
         }
         for change in &commit.alerts {
             match change {

@@ -75,7 +75,9 @@ pub enum StoreError {
         detail: String,
     },
     /// A row holds what this program never writes, or a value cannot be written as text.
-    #[error("the database holds something that gander did not write ({what}: {detail}): restore a backup, or report it")]
+    #[error(
+        "the database holds something that gander did not write ({what}: {detail}): restore a backup, or report it"
+    )]
     Unreadable {
         /// Which kind of thing.
         what: String,

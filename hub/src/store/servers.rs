@@ -10,6 +10,7 @@ use super::open::put_meta;
 use super::seal::Place;
 use super::words::{from_json, from_word, to_json};
 use super::{Change, CredentialChange, Result, Store, StoreError};
+use crate::model::commit::Pin;
 use crate::model::server::{ServerSpec, SshCredential, Threshold, Thresholds};
 use crate::model::{Actor, Event, EventKind, HostKey, Secret, Server, ServerId, Timestamp, Transport};
 
@@ -208,23 +209,43 @@ async fn write_host_key(
     Ok(())
 }
 
-/// Pins a key seen for the first time; `false` when one is pinned already or the server is gone.
-pub(super) async fn pin_first(
-    connection: &mut SqliteConnection,
-    id: ServerId,
-    host_key: &HostKey,
-) -> Result<bool> {
+/// Pins a host key inside a transaction, with its event, if none is pinned and the server is still
+/// where the key was proved. Otherwise nothing happens: the next connection proves its key anew.
+pub(super) async fn pin_first(connection: &mut SqliteConnection, pin: &Pin) -> Result<bool> {
+    let Pin {
+        server_id,
+        host_key,
+        endpoint,
+        at,
+    } = pin;
     let updated = sqlx::query(
         "UPDATE server SET host_key_algorithm = ?, host_key_fingerprint = ?, host_key_public = ?
-         WHERE id = ? AND host_key_public IS NULL",
+         WHERE id = ? AND host_key_public IS NULL AND ip = ? AND ssh_port = ? AND jump_server_id IS ?",
     )
     .bind(&host_key.algorithm)
     .bind(&host_key.fingerprint)
     .bind(&host_key.public_key)
-    .bind(id.0)
-    .execute(connection)
+    .bind(server_id.0)
+    .bind(&endpoint.ip)
+    .bind(endpoint.ssh_port)
+    .bind(endpoint.jump_server_id.map(|id| id.0))
+    .execute(&mut *connection)
     .await?;
-    Ok(updated.rows_affected() > 0)
+    if updated.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let event = Event {
+        at: *at,
+        kind: EventKind::HostKeyPinned,
+        server_id: Some(*server_id),
+        actor: None,
+        details: serde_json::json!({
+            "algorithm": host_key.algorithm,
+            "fingerprint": host_key.fingerprint,
+        }),
+    };
+    insert_event(connection, &event).await?;
+    Ok(true)
 }
 
 pub(super) fn place(id: ServerId, field: &'static str) -> Place {

@@ -19,7 +19,10 @@ async fn one_connection_serves_all_polls_and_leaves_nothing_behind() {
     let sshd = RealSshd::start().with_password_user("deploy", "secret");
     let mut collecting = Collecting::from(vec![target(1, &sshd.spec("web-1", "deploy"))]);
     let first = collecting.success(1).await;
-    assert_eq!(first.contact.unwrap().host_key, Some(sshd.host_key("ed25519")));
+    assert_eq!(
+        first.contact.unwrap().host_key.map(|(key, _)| key),
+        Some(sshd.host_key("ed25519"))
+    );
     assert_eq!(first.origin, Origin::Ssh);
     for _ in 0..5 {
         assert!(
@@ -133,7 +136,7 @@ async fn pinning_the_key_a_connection_proved_does_not_break_it() {
     let mut server = target(1, &sshd.spec("web-1", "deploy"));
     let mut collecting = Collecting::from(vec![server.clone()]);
     let contact = collecting.success(1).await.contact.unwrap();
-    server.server.host_key = contact.host_key;
+    server.server.host_key = contact.host_key.map(|(key, _)| key);
     server.server.has_password = true;
     collecting.set_targets(vec![server.clone()]);
     for _ in 0..3 {
@@ -145,7 +148,40 @@ async fn pinning_the_key_a_connection_proved_does_not_break_it() {
     let again = collecting
         .until("a new connection", |reading| reading.contact.is_some())
         .await;
-    assert_eq!(again.contact.unwrap().host_key, Some(sshd.host_key("rsa")));
+    assert_eq!(
+        again.contact.unwrap().host_key.map(|(key, _)| key),
+        Some(sshd.host_key("rsa"))
+    );
+    collecting.stop().await;
+}
+
+#[tokio::test]
+async fn after_a_first_contact_that_was_refused_nobody_else_gets_the_password() {
+    let mut sshd = RealSshd::start().with_password_user("deploy", "secret");
+    let mut server = target(1, &sshd.spec("web-1", "deploy"));
+    server.credential.password = Some(Secret::new("wrong".into()));
+    let mut collecting = Collecting::from(vec![server.clone()]);
+    let refused = collecting.failure(1, Code::PasswordRefused).await;
+    assert_eq!(refused.contact, None, "no key is pinned by a log-in that failed");
+    let first_key = sshd.host_key("ed25519");
+    sshd.change_host_key();
+
+    // The person corrects the password; what answers is not what answered before.
+    server.credential.password = Some(Secret::new("secret".into()));
+    collecting.set_targets(vec![server.clone()]);
+    let error = collecting
+        .failure(1, Code::HostKeyChanged)
+        .await
+        .outcome
+        .unwrap_err();
+    assert!(error.message.contains("no credential was sent"), "{error}");
+    assert_eq!(error.params["expected_fingerprint"], first_key.fingerprint);
+    assert_eq!(connections(&sshd), 0, "{}", sshd.log());
+
+    // Accepted by a person, it is pinned and logged in to.
+    server.server.host_key = Some(sshd.host_key("ed25519"));
+    collecting.set_targets(vec![server]);
+    collecting.success(1).await;
     collecting.stop().await;
 }
 
@@ -258,7 +294,10 @@ async fn servers_behind_a_jump_host_are_collected_and_a_circle_is_explained() {
     behind.server.spec.jump_server_id = Some(ServerId(1));
     let mut collecting = Collecting::from(vec![jump.clone(), behind.clone()]);
     let reading = collecting.success(2).await;
-    assert_eq!(reading.contact.unwrap().host_key, Some(inner.host_key("ed25519")));
+    assert_eq!(
+        reading.contact.unwrap().host_key.map(|(key, _)| key),
+        Some(inner.host_key("ed25519"))
+    );
 
     let mut round = jump;
     round.server.spec.jump_server_id = Some(ServerId(2));

@@ -112,8 +112,9 @@ pub(super) fn client_config(pinned: Option<&HostKey>, max_poll_bytes: usize) -> 
         // Polls keep a connection alive and notice its death; this does it for long intervals.
         keepalive_interval: Some(Duration::from_secs(45)),
         keepalive_max: 1,
-        // Ends a session that was given up in the middle of a key exchange, where russh listens
-        // to nobody else. A living one never gets here: it answers the keepalive before.
+        // Ends a session that falls silent in a later key exchange, where russh listens to nobody
+        // else (in the first one `Wire` does it). A living one never gets here: it answers the
+        // keepalive before.
         inactivity_timeout: Some(Duration::from_secs(60)),
         nodelay: true,
         ..Config::default()

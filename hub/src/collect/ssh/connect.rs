@@ -25,10 +25,10 @@ use super::{
         gate::Gate,
     },
     algorithms::client_config,
-    first_words::FirstWords,
     host_key::{HandshakeError, Observer, Seen},
     login,
     route::{Hop, Route},
+    wire::Wire,
 };
 use crate::model::{CollectError, HostKey};
 
@@ -171,7 +171,7 @@ async fn open_hop(
     let credentials = login::Credentials::of(hop).await?;
     let seen = Arc::new(Seen::default());
     let observer = Observer {
-        expected: hop.spec.expected_host_key.clone(),
+        expected: hop.expected_host_key(),
         only_host_key: false,
         seen: Arc::clone(&seen),
     };
@@ -188,6 +188,9 @@ async fn open_hop(
             (permit, handshake(hop, stream, config, observer, budget).await?)
         }
     };
+    if let Some(key) = seen.host_key.get() {
+        hop.proved(key);
+    }
     let mut session = Session {
         handle,
         seen,
@@ -299,14 +302,21 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let about = hop.about();
-    let client = client_config(observer.expected.as_ref(), config.max_poll_bytes);
+    let expected = observer.expected.as_ref().map(|(key, _)| key);
+    let client = client_config(expected, config.max_poll_bytes);
     let seen = Arc::clone(&observer.seen);
-    let connecting = connect_stream(client, FirstWords::of(stream, &seen), observer);
-    match budget.run(about, Stage::Handshake, connecting).await? {
+    // Dropped when the handshake is given up, which ends the stream under russh's hands.
+    let (stream, wanted) = Wire::new(stream, &seen);
+    let connecting = connect_stream(client, stream, observer);
+    let connected = budget.run(about, Stage::Handshake, connecting).await?;
+    wanted.keep();
+    match connected {
         Ok(handle) => Ok(handle),
-        Err(HandshakeError::HostKeyChanged { expected, offered }) => {
-            Err(about.host_key_changed(&expected, &offered))
-        }
+        Err(HandshakeError::HostKeyChanged {
+            expected,
+            is_pinned,
+            offered,
+        }) => Err(about.host_key_changed(&expected, is_pinned, &offered)),
         Err(HandshakeError::HostKeySeen) => Err(about.protocol("only its key was asked for")),
         Err(HandshakeError::Ssh(error)) => Err(handshake_error(
             about,

@@ -24,8 +24,8 @@ pub(super) struct Seen {
 
 /// The client side of a session: answers russh's questions.
 pub(super) struct Observer {
-    /// The pinned key; `None` takes any.
-    pub(super) expected: Option<HostKey>,
+    /// The key it must prove, and whether that one is pinned; `None` takes any.
+    pub(super) expected: Option<(HostKey, bool)>,
     /// Ends the session as soon as the key is known.
     pub(super) only_host_key: bool,
     /// For the holder of the handle.
@@ -37,10 +37,12 @@ pub(super) struct Observer {
 pub(super) enum HandshakeError {
     /// russh's reason.
     Ssh(russh::Error),
-    /// The peer proved another key than the pinned one.
+    /// The peer proved another key than the one it must prove.
     HostKeyChanged {
-        /// The pinned key.
+        /// The key it must prove.
         expected: Box<HostKey>,
+        /// Whether that one is pinned, or only known from a contact before.
+        is_pinned: bool,
         /// The key it proved.
         offered: Box<HostKey>,
     },
@@ -59,11 +61,12 @@ impl Handler for Observer {
 
     async fn check_server_key(&mut self, offered: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
         let offered = describe(&offered.public_key());
-        if let Some(expected) = self.expected.take()
+        if let Some((expected, is_pinned)) = self.expected.take()
             && expected.public_key != offered.public_key
         {
             return Err(HandshakeError::HostKeyChanged {
                 expected: Box::new(expected),
+                is_pinned,
                 offered: Box::new(offered),
             });
         }

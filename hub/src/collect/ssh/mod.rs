@@ -7,11 +7,11 @@
 mod algorithms;
 mod channel;
 mod connect;
-mod first_words;
 mod host_key;
 pub(crate) mod key;
 mod login;
 mod route;
+mod wire;
 
 use std::time::{Duration, Instant};
 

@@ -1,12 +1,12 @@
 //! The way to a server: the jump hosts before it, in order, and the server itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use russh::keys::PrivateKey;
 use tokio::sync::OnceCell;
 
 use super::{super::ConnectSpec, super::explain::About, key};
-use crate::model::CollectError;
+use crate::model::{CollectError, HostKey};
 
 /// One SSH server on the way.
 pub(crate) struct Hop {
@@ -14,6 +14,15 @@ pub(crate) struct Hop {
     pub(crate) spec: ConnectSpec,
     /// The private key, read once: opening one with a passphrase is slow on purpose.
     key: OnceCell<Result<Arc<PrivateKey>, CollectError>>,
+    /// The host key it proved at the first contact, while none is pinned.
+    ///
+    /// A key is pinned for good only by a log-in that succeeded: a machine that refuses us may be
+    /// the wrong one, and what it showed must not become the truth behind a person's back. But
+    /// the next attempt, with the same credential or a corrected one, must meet the same machine:
+    /// nobody may come in between from one attempt to the next to be handed the password. A
+    /// person can accept the other key, as with a pinned one. The memory is that of the process:
+    /// after a restart of the hub it is a first contact again. Shared by all versions of a hop.
+    first_key: Arc<OnceLock<HostKey>>,
 }
 
 impl Hop {
@@ -21,6 +30,7 @@ impl Hop {
         Self {
             spec,
             key: OnceCell::new(),
+            first_key: Arc::default(),
         }
     }
 
@@ -35,7 +45,33 @@ impl Hop {
         } else {
             OnceCell::new()
         };
-        Self { spec, key }
+        // Another place is another machine; and whoever unpins a key wants to begin anew.
+        let (before, after) = (&self.spec, &spec);
+        let is_same_place = before.host == after.host
+            && before.port == after.port
+            && before.jump == after.jump
+            && (before.expected_host_key.is_none() || after.expected_host_key.is_some());
+        let first_key = if is_same_place {
+            Arc::clone(&self.first_key)
+        } else {
+            Arc::default()
+        };
+        Self { spec, key, first_key }
+    }
+
+    /// The host key it must prove, and whether that one is pinned; `None` at a first contact.
+    pub(super) fn expected_host_key(&self) -> Option<(HostKey, bool)> {
+        match &self.spec.expected_host_key {
+            Some(pinned) => Some((pinned.clone(), true)),
+            None => self.first_key.get().map(|first| (first.clone(), false)),
+        }
+    }
+
+    /// Notes the key it proved, whether or not it then lets us in.
+    pub(super) fn proved(&self, key: &HostKey) {
+        if self.spec.expected_host_key.is_none() {
+            let _ = self.first_key.set(key.clone());
+        }
     }
 
     pub(crate) fn about(&self) -> About<'_> {

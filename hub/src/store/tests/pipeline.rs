@@ -1,9 +1,18 @@
 //! Commits: whole or not at all, once, and what of them survives a restart.
 
 use super::*;
-use crate::model::commit::AlertChange;
+use crate::model::commit::{AlertChange, Pin};
 use crate::model::{CollectError, CollectErrorCode, Event, EventKind, Origin, ServerState, Status};
-use crate::store::{AlertQuery, EventQuery, MAX_SERIES, StoreError};
+use crate::store::{AlertQuery, CredentialChange, EventQuery, MAX_SERIES, StoreError};
+
+fn pin(server: &crate::model::Server, name: char) -> Pin {
+    Pin {
+        server_id: server.id,
+        host_key: host_key(name),
+        endpoint: server.spec.endpoint(),
+        at: NOW,
+    }
+}
 
 fn offline() -> ServerState {
     ServerState {
@@ -56,7 +65,7 @@ async fn a_sample_counts_once_and_those_of_deleted_servers_not_at_all() {
             sample(gone.id, NOW.0, snapshot(3, true)),
         ],
         states: vec![(gone.id, Arc::new(offline())), (server.id, Arc::new(offline()))],
-        pins: vec![(gone.id, host_key('a')), (server.id, host_key('b'))],
+        pins: vec![pin(&gone, 'a'), pin(&server, 'b')],
         alerts: vec![
             AlertChange::Put(alert(1, gone.id, Rule::Cpu, AlertPhase::Firing)),
             AlertChange::Put(alert(2, server.id, Rule::Cpu, AlertPhase::Firing)),
@@ -72,7 +81,7 @@ async fn a_sample_counts_once_and_those_of_deleted_servers_not_at_all() {
     let again = test.store.commit(&commit).await.unwrap();
     assert_eq!((again.samples, again.duplicates), (0, 2));
     // The first pin stands.
-    commit.pins = vec![(server.id, host_key('c'))];
+    commit.pins = vec![pin(&server, 'c')];
     test.store.commit(&commit).await.unwrap();
     assert_eq!(
         test.store.server(server.id).await.unwrap().unwrap().host_key,
@@ -80,6 +89,46 @@ async fn a_sample_counts_once_and_those_of_deleted_servers_not_at_all() {
     );
     assert_eq!(test.store.storage_stats().await.unwrap().samples, 1);
     assert_eq!(test.store.load_open_alerts().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_is_not_pinned_to_a_server_that_moved_meanwhile() {
+    let test = TestStore::new().await;
+    let server = test.server("web-1").await;
+    let mut elsewhere = server.spec.clone();
+    elsewhere.ip = "192.0.2.99".into();
+    test.store
+        .update_server(server.id, &elsewhere, &CredentialChange::default(), &admin(), NOW)
+        .await
+        .unwrap();
+    // Proved by the machine at the old address, before the change.
+    let commit = Commit {
+        pins: vec![pin(&server, 'a')],
+        ..Commit::default()
+    };
+    test.store.commit(&commit).await.unwrap();
+    let stored = test.store.server(server.id).await.unwrap().unwrap();
+    assert_eq!(stored.host_key, None);
+    let pinned = async || {
+        let query = EventQuery {
+            limit: 100,
+            ..EventQuery::default()
+        };
+        let events = test.store.events(&query).await.unwrap();
+        events
+            .iter()
+            .filter(|event| event.event.kind == EventKind::HostKeyPinned)
+            .count()
+    };
+    assert_eq!(pinned().await, 0);
+    let commit = Commit {
+        pins: vec![pin(&stored, 'b')],
+        ..Commit::default()
+    };
+    test.store.commit(&commit).await.unwrap();
+    let stored = test.store.server(server.id).await.unwrap().unwrap();
+    assert_eq!(stored.host_key, Some(host_key('b')));
+    assert_eq!(pinned().await, 1);
 }
 
 #[tokio::test]
