@@ -72,12 +72,18 @@ recording: packages
 	@cargo run --locked --release -p gander-probe --example record -- \
 	  --seconds $(or $(SECONDS),7200) --out "$(or $(RECORDING),recording.answers)"
 
-## soak: a hub and real sshds for SOAK_MINUTES (10), printing its memory, CPU and file size as it goes
+## soak: real sshds for SOAK_MINUTES (10), then CRASH_KILLS (1000) kills and CRASH_CUTS (200) power cuts; ONLY="sessions" or ONLY="crash" picks one
 .PHONY: soak
 soak: packages web
 	@deploy/install-packages.sh test
 	@cargo build --locked -p gander-hub -p gander-e2e
-	@tests/as-root.sh target/debug/soak
+	@for part in $(or $(ONLY),sessions crash); do \
+	  case $$part in \
+	    sessions) tests/as-root.sh target/debug/soak ;; \
+	    crash) tests/as-root.sh target/debug/crash ;; \
+	    *) echo "There is no soak \"$$part\": sessions, crash" >&2; exit 1 ;; \
+	  esac; \
+	done
 
 ## fleet-page: what the fleet page costs a browser while 1,000 servers report (FLEET_SERVERS, FLEET_INTERVAL)
 .PHONY: fleet-page

@@ -12,6 +12,8 @@
 
 pub mod api;
 pub mod collecting;
+pub mod crash;
+pub mod dice;
 pub mod eventually;
 pub mod fake_ssh;
 pub mod hub;
@@ -20,6 +22,7 @@ pub mod log;
 pub mod measure;
 pub mod mount;
 pub mod nginx;
+pub mod power;
 pub mod recording;
 pub mod sshd;
 

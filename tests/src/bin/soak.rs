@@ -1,4 +1,4 @@
-//! `make soak`: one hub and many real SSH sessions for a while, with a line of figures a minute.
+//! `make soak ONLY=sessions`: one hub and many real SSH sessions for a while, with a line of figures a minute.
 //!
 //! `SOAK_MINUTES` (10), `SOAK_SERVERS` (50) and `SOAK_INTERVAL` (1s) set its size. It ends with
 //! code 1 when a server went offline, when the hub said that it is not well, or when it ended.
