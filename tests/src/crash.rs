@@ -183,7 +183,13 @@ pub async fn write(database: &Path, base: i64, first: i64) {
 }
 
 /// Folds without a pause worth the name, so that many a kill falls into it.
-async fn fold(_store: Store, _base: i64, _newest: Arc<AtomicI64>) {}
+async fn fold(store: Store, base: i64, newest: Arc<AtomicI64>) {
+    loop {
+        let now = Timestamp(base + newest.load(Ordering::Relaxed) * STEP_MS);
+        store.fold(now, Duration::from_millis(200)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 /// Opens the database as a restart does and looks for the samples `from..=acknowledged` of all
 /// servers, and that whatever else is there is right. Answers how long the opening took.
@@ -211,8 +217,11 @@ pub async fn find(database: &Path, base: i64, from: i64, acknowledged: i64) -> R
             .metric_rows(&query)
             .await
             .map_err(|error| format!("the samples cannot be read: {error}"))?;
-        if page.unreadable_rows > 0 {
-            return Err(format!("{} rows are damaged", page.unreadable_rows));
+        if page.unreadable_rows + page.unreadable_blocks > 0 {
+            return Err(format!(
+                "{} rows and {} blocks are damaged",
+                page.unreadable_rows, page.unreadable_blocks
+            ));
         }
         for row in &page.rows {
             let number = (row.taken_at.0 - base) / STEP_MS;

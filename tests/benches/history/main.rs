@@ -1,7 +1,7 @@
 //! gander's store beside Prometheus and VictoriaMetrics, fed the same samples of a loaded machine.
 //!
 //! `make bench ONLY=store`, or `cargo bench -p gander-e2e --bench history -- PART...` with the parts
-//! `sizes`, `classes`, `commits`, `week` (all by default). `RECORDING=FILE` names a
+//! `sizes`, `classes`, `commits`, `week`, `year` (all by default). `RECORDING=FILE` names a
 //! recording (`agent/probe/examples/record.rs`); without one, the short one in the repository is
 //! used. Figures depend on the machine; nothing is asserted. Prints tables in Markdown.
 
@@ -19,6 +19,7 @@
 mod fleet;
 mod ours;
 mod rivals;
+mod year;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,7 +34,7 @@ use fleet::Fleet;
 use ours::{Filled, Ours, commit_times};
 use rivals::Kind;
 
-const PARTS: [&str; 4] = ["sizes", "classes", "commits", "week"];
+const PARTS: [&str; 5] = ["sizes", "classes", "commits", "week", "year"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -78,6 +79,9 @@ fn main() {
         }
         if wants("week") {
             week(&recording).await;
+        }
+        if wants("year") {
+            year::year(&recording, directory().path()).await;
         }
     });
 }

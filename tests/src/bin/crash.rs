@@ -32,7 +32,7 @@ use tokio::{
 };
 
 /// Everything is looked at again after so many crashes, and at the end.
-const FULL_EVERY: usize = 50;
+const FULL_EVERY: usize = 100;
 /// The longest the writer runs after its start, in milliseconds …
 const EARLY: usize = 300;
 /// The same after it said that it writes.
@@ -109,24 +109,30 @@ impl Run {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let before = self.acknowledged;
-        // One crash in eight may fall into the start: opening, recovery, migrations.
-        if dice.below(8) > 0 {
-            let first = lines.next_line().await.unwrap();
-            assert_eq!(first.as_deref(), Some(READY), "the writer ended at once");
-            tokio::time::sleep(Duration::from_millis(dice.below(LATE) as u64)).await;
-        } else {
-            tokio::time::sleep(Duration::from_millis(dice.below(EARLY) as u64)).await;
+        // One crash in eight falls into the start (opening, recovery, migrations), one soon after it,
+        // the others while samples are acknowledged.
+        let lines_to_wait_for = dice.below(8).min(2);
+        for _ in 0..lines_to_wait_for {
+            let line = lines.next_line().await.unwrap();
+            let line = line.expect("the writer writes until it is killed");
+            self.note(&line);
         }
+        let longest = if lines_to_wait_for == 0 { EARLY } else { LATE };
+        tokio::time::sleep(Duration::from_millis(dice.below(longest) as u64)).await;
         child.start_kill().unwrap();
         let status = child.wait().await.unwrap();
         assert!(status.code().is_none(), "the writer ended by itself: {status}");
         while let Some(line) = lines.next_line().await.unwrap() {
-            if line != READY {
-                self.acknowledged = line.parse().unwrap();
-            }
+            self.note(&line);
         }
         self.crashes += 1;
         self.empty += usize::from(self.acknowledged == before);
+    }
+
+    fn note(&mut self, line: &str) {
+        if line != READY {
+            self.acknowledged = line.parse().unwrap();
+        }
     }
 
     /// Looks for what was acknowledged: the newest, or everything.
