@@ -6,6 +6,7 @@ type Schemas = components['schemas'];
 
 export type Alert = Schemas['Alert'];
 export type ApiToken = Schemas['ApiToken'];
+export type Backups = Schemas['Backups'];
 export type CollectError = Schemas['CollectError'];
 export type Event = Schemas['Event'];
 export type EventKind = Schemas['EventKind'];

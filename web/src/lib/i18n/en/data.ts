@@ -1,5 +1,7 @@
 // Data management.
 
+import { plural } from './plural';
+
 export const data = {
   title: 'Data',
   storage: 'Storage',
@@ -48,4 +50,26 @@ export const data = {
   deleting: 'Deleting… this can take a while.',
   done: (count: string) => `${count} samples deleted.`,
   invalidSpan: 'The end must be after the beginning.',
+  backups: {
+    title: 'Backups',
+    now: 'Back up now',
+    running: 'Being made…',
+    last: 'Last one',
+    next: 'Next one',
+    onRequest: 'only on request',
+    kept: 'Kept',
+    keeping: (newest: number, weekly: number) =>
+      `the newest ${newest}` + (weekly > 0 ? ` and ${plural(weekly, '1 week', `${weekly} weeks`)}` : ''),
+    where: 'Directory on the hub',
+    none: 'No backup yet.',
+    taken: 'State of',
+    file: 'File',
+    size: 'Size',
+    verified: 'Checked',
+    checked: 'page by page',
+    unchecked: 'not checked',
+    showAll: (count: number) => `Show all ${count}`,
+    failed: (when: string) => `The backup of ${when} failed`,
+    hint: 'A backup is the whole database, checked after it was written. “gander-hub restore FILE” brings one back.',
+  },
 };

@@ -71,6 +71,7 @@ export const errorsEn: Errors = {
     method_not_allowed: 'The hub does not do that here.',
     upgrade_required: 'Live values need a WebSocket: a proxy in between does not let it through.',
     invalid_token: 'This API token is not valid (any more).',
+    backup_running: 'A backup is being made already.',
     shutting_down: 'The hub is shutting down.',
   },
   retryAfter: (span) => `Try again in ${span}.`,

@@ -58,6 +58,7 @@ export const errorsZh: Errors = {
     method_not_allowed: '监控中枢不支持此操作。',
     upgrade_required: '实时数据需要 WebSocket：中间的代理没有放行。',
     invalid_token: '此 API 令牌无效或已失效。',
+    backup_running: '已有备份正在进行。',
     shutting_down: '监控中枢正在关闭。',
   },
   retryAfter: (span) => `请在 ${span}后重试。`,
