@@ -207,3 +207,70 @@ CREATE TABLE api_token (
     created_at INTEGER NOT NULL,
     expires_at INTEGER
 ) STRICT;
+
+-- The hub's own certificate authority for agents. One row.
+CREATE TABLE authority (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    certificate BLOB    NOT NULL,
+    private_key BLOB    NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT;
+
+-- What machines enrol with; only the SHA-256 is kept.
+CREATE TABLE agent_token (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_hash BLOB    NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    name       TEXT    NOT NULL,
+    uses       INTEGER NOT NULL CHECK (uses > 0),
+    used       INTEGER NOT NULL CHECK (used BETWEEN 0 AND uses),
+    expires_at INTEGER NOT NULL,
+    tags       TEXT    NOT NULL CHECK (json_type(tags) = 'array'),
+    group_name TEXT,
+    transport  TEXT    NOT NULL CHECK (transport IN ('auto', 'agent')),
+    server_id  INTEGER REFERENCES server (id) ON DELETE CASCADE,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX agent_token_by_server ON agent_token (server_id) WHERE server_id IS NOT NULL;
+
+-- uid is in the serial number of an agent's certificates; key_hash is of its first public key.
+CREATE TABLE agent (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    uid            BLOB    NOT NULL UNIQUE CHECK (length(uid) = 12),
+    server_id      INTEGER NOT NULL REFERENCES server (id) ON DELETE CASCADE,
+    key_hash       BLOB    NOT NULL CHECK (length(key_hash) = 32),
+    token_id       INTEGER,
+    machine_id     TEXT    NOT NULL,
+    machine        TEXT    NOT NULL CHECK (json_type(machine) = 'object'),
+    enrolled_at    INTEGER NOT NULL,
+    last_seen_at   INTEGER,
+    not_after      INTEGER NOT NULL,
+    clock_ahead_ms INTEGER NOT NULL,
+    dropped        INTEGER NOT NULL,
+    revoked_at     INTEGER,
+    revoked_by     TEXT
+) STRICT;
+
+-- One agent a server.
+CREATE UNIQUE INDEX agent_active ON agent (server_id) WHERE revoked_at IS NULL;
+CREATE INDEX agent_by_server ON agent (server_id);
+CREATE INDEX agent_by_machine ON agent (machine_id) WHERE revoked_at IS NULL;
+CREATE INDEX agent_by_key ON agent (key_hash) WHERE revoked_at IS NULL;
+CREATE INDEX agent_revoked ON agent (revoked_at) WHERE revoked_at IS NOT NULL;
+
+-- Machines that look like a server that is there, and wait for a person.
+CREATE TABLE agent_pending (
+    id             INTEGER PRIMARY KEY AUTOINCREMENT,
+    key_hash       BLOB    NOT NULL UNIQUE CHECK (length(key_hash) = 32),
+    token_id       INTEGER NOT NULL REFERENCES agent_token (id) ON DELETE CASCADE,
+    server_id      INTEGER NOT NULL REFERENCES server (id) ON DELETE CASCADE,
+    likeness       TEXT    NOT NULL,
+    machine        TEXT    NOT NULL CHECK (json_type(machine) = 'object'),
+    address        TEXT    NOT NULL,
+    first_asked_at INTEGER NOT NULL,
+    last_asked_at  INTEGER NOT NULL,
+    decision       TEXT
+) STRICT;
+
+CREATE INDEX agent_pending_by_token ON agent_pending (token_id);
+CREATE INDEX agent_pending_by_server ON agent_pending (server_id);

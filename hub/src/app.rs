@@ -19,9 +19,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, ApiParts, ApiSettings, ApiState, CollectHandle},
     backup::{BackupConfig, Backups},
-    collect::{CollectConfig, Collector},
+    collect::{AgentPresence, CollectConfig, Collector},
     config::{Config, format_duration},
+    grpc::{Authority, Grpc, GrpcParts},
     ingest::{Ingest, IngestConfig},
+    live::AgentBoard,
     model::{Event, EventKind, Timestamp},
     store::{DatabaseLock, MasterKey, Store},
 };
@@ -44,13 +46,13 @@ const DRAIN_TIME: Duration = Duration::from_secs(4);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "gander-hub starts");
     // Before anything else: whoever starts a second hub by mistake must not touch the database.
-    let listener = listen::bind(config.http_listen).await?;
-    let address = listener.local_addr().context("the listening address")?;
+    let listener = listen::bind(&listen::HTTP, config.http_listen).await?;
+    let grpc_listener = listen::bind(&listen::GRPC, config.grpc_listen).await?;
 
     let _lock = DatabaseLock::take(&config.database_path)?;
     let key = MasterKey::load_or_create(&config.master_key_path())?;
     let store = Store::open(&config.database_path, key).await?;
-    let stopped = serve(&config, store.clone(), listener, address).await;
+    let stopped = serve(&config, store.clone(), listener, grpc_listener).await;
     store.close().await;
     match &stopped {
         Ok(()) => tracing::info!("gander-hub has stopped"),
@@ -63,8 +65,10 @@ async fn serve(
     config: &Config,
     store: Store,
     listener: tokio::net::TcpListener,
-    address: std::net::SocketAddr,
+    grpc_listener: tokio::net::TcpListener,
 ) -> anyhow::Result<()> {
+    let address = listener.local_addr().context("the listening address")?;
+    let grpc_address = grpc_listener.local_addr().context("the gRPC address")?;
     let stats = store.storage_stats().await?;
     tracing::info!(
         path = %config.database_path.display(),
@@ -100,6 +104,19 @@ async fn serve(
         ..CollectConfig::default()
     };
     let servers = targets.borrow().len();
+    let shutdown = CancellationToken::new();
+    let board = AgentBoard::default();
+    let grpc = Grpc::new(GrpcParts {
+        store: store.clone(),
+        readings: reading_sender.clone(),
+        presence: AgentPresence::new(),
+        live: live.clone(),
+        board: board.clone(),
+        authority: Authority::load(&store).await?,
+        default_interval: config.interval,
+        names: listen::names(config),
+        shutdown: shutdown.clone(),
+    })?;
     let collector = Collector::new(
         collect_config.clone(),
         targets,
@@ -108,7 +125,6 @@ async fn serve(
         reading_sender,
     );
     let (backups, backup_handle) = Backups::new(store.clone(), backup_config(config));
-    let shutdown = CancellationToken::new();
     let (api_state, feed) = ApiState::new(ApiParts {
         store: store.clone(),
         live,
@@ -131,6 +147,7 @@ async fn serve(
     tasks.spawn("collector", collector.run(shutdown.clone()));
     tasks.spawn("targets", targets_task.run(shutdown.clone()));
     tasks.spawn("feed", feed.run(shutdown.clone()));
+    tasks.spawn("grpc", grpc.run(grpc_listener));
     tasks.spawn("http", api::serve(listener, api_state, shutdown.clone()));
     let housekeeping = housekeeping::Housekeeping::new(store.clone(), config.retention);
     tasks.spawn("housekeeping", housekeeping.run(shutdown.clone()));
@@ -148,6 +165,7 @@ async fn serve(
         "collectors run"
     );
     tracing::info!("listening on http://{address}");
+    tracing::info!("listening for agents and gRPC on {grpc_address}");
     first_start::print_setup_link(&store, config, address.port()).await?;
     systemd::ready(address);
 

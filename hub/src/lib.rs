@@ -9,6 +9,7 @@ pub mod backup;
 pub mod cli;
 pub mod collect;
 pub mod config;
+pub mod grpc;
 pub mod ingest;
 pub mod live;
 pub mod log;

@@ -27,16 +27,18 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "api",
         &["model", "store", "alert", "live", "ingest", "collect", "backup"],
     ),
+    ("grpc", &["model", "store", "alert", "live", "ingest", "collect"]),
     (
         "app",
         &[
-            "model", "store", "alert", "live", "ingest", "collect", "backup", "api", "config", "log",
+            "grpc", "model", "store", "alert", "live", "ingest", "collect", "backup", "api", "config", "log",
         ],
     ),
     (
         "cli",
         &[
-            "model", "store", "alert", "live", "ingest", "collect", "backup", "api", "config", "log", "app",
+            "grpc", "model", "store", "alert", "live", "ingest", "collect", "backup", "api", "config", "log",
+            "app",
         ],
     ),
 ];
@@ -46,6 +48,9 @@ const KNOWN_IN: &[(&str, &str)] = &[
     ("sqlx", "store"),
     ("russh", "collect/ssh"),
     ("axum", "api"),
+    ("tonic", "grpc"),
+    ("rcgen", "grpc"),
+    ("gander_proto", "grpc"),
     ("clap", "cli"),
     ("sd_notify", "app"),
 ];

@@ -39,6 +39,7 @@ fn gander(directory: &Path) -> Command {
         .env_clear()
         .env("DATABASE_PATH", directory.join("gander.db"))
         .env("GANDER_HTTP_LISTEN", "127.0.0.1:0")
+        .env("GANDER_GRPC_LISTEN", "127.0.0.1:0")
         .env("GANDER_LOG_FORMAT", "human")
         .env("GANDER_INTERVAL", "1s")
         .stdin(Stdio::null());

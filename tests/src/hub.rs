@@ -87,6 +87,7 @@ impl HubBuilder {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("DATABASE_PATH", self.database_path())
             .env("GANDER_HTTP_LISTEN", "127.0.0.1:0")
+            .env("GANDER_GRPC_LISTEN", "127.0.0.1:0")
             .env("GANDER_LOG_FORMAT", "json")
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())

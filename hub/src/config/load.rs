@@ -327,6 +327,9 @@ fn edits(from: &str, to: &str) -> usize {
 fn blank() -> Config {
     Config {
         http_listen: std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
+        grpc_listen: std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
+        grpc_address: None,
+        agent_directory: None,
         public_url: None,
         cors_origins: Vec::new(),
         trusted_proxies: Vec::new(),

@@ -29,6 +29,12 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<IpRange>,
+    /// Address and port of gRPC, over TLS.
+    pub grpc_listen: SocketAddr,
+    /// Where agents reach the gRPC port, as `HOST:PORT`; `None`: the host of the page.
+    pub grpc_address: Option<String>,
+    /// Where the binaries of agents lie; `None`: beside the hub's own.
+    pub agent_directory: Option<PathBuf>,
     /// The database file.
     pub database_path: PathBuf,
     /// The master key for stored secrets; `None`: `master.key` beside the database.

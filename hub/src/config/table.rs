@@ -71,6 +71,38 @@ pub const SETTINGS: &[Setting] = &[
         apply: |config, text| set(&mut config.trusted_proxies, values::list(text, str::parse)),
     },
     Setting {
+        path: "grpc.listen",
+        env: &["GANDER_GRPC_LISTEN"],
+        default: "0.0.0.0:8001",
+        accepted: "ADDRESS:PORT, such as 0.0.0.0:8001, 127.0.0.1:8001 or [::]:8001",
+        about: "Address and port of gRPC (agents and other programs), over TLS.",
+        secret: false,
+        apply: |config, text| set(&mut config.grpc_listen, values::parsed(text)),
+    },
+    Setting {
+        path: "grpc.address",
+        env: &["GANDER_GRPC_ADDRESS"],
+        default: "",
+        accepted: "HOST:PORT, such as gander.example.org:8001",
+        about: "Where agents reach the gRPC port, when that is not the page's host and the port above.",
+        secret: false,
+        apply: |config, text| {
+            set(
+                &mut config.grpc_address,
+                values::optional(text, values::host_and_port),
+            )
+        },
+    },
+    Setting {
+        path: "grpc.agent_directory",
+        env: &["GANDER_AGENT_DIRECTORY"],
+        default: "",
+        accepted: "the path of a directory, such as /usr/lib/gander/agents",
+        about: "Agents to hand out, as gander-agent-ARCHITECTURE (uname -m); by default gander-agent beside the hub.",
+        secret: false,
+        apply: |config, text| set(&mut config.agent_directory, values::optional(text, values::path)),
+    },
+    Setting {
         path: "database.path",
         env: &["DATABASE_PATH", "GANDER_DATABASE_PATH"],
         default: "./data/gander.db",

@@ -88,6 +88,26 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     }
 }
 
+/// A host and a port: `gander.example.org:8001`, `[2001:db8::1]:8001`.
+pub(super) fn host_and_port(text: &str) -> Result<String, String> {
+    let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
+    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
+        }
+    };
+    let port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    if host && port {
+        Ok(text.to_owned())
+    } else {
+        Err(String::new())
+    }
+}
+
 /// Scheme, host and port, as browsers send it in `Origin`.
 pub(super) fn origin(text: &str) -> Result<String, String> {
     let refuse = || format!("\"{text}\" is no origin");

@@ -6,6 +6,7 @@
 //!
 //! Knows nothing of the store, of collection or of HTTP.
 
+mod agents;
 mod fleet;
 mod focus;
 
@@ -16,6 +17,7 @@ use std::{
 
 use tokio::sync::{broadcast, watch};
 
+pub use agents::{AgentBoard, AgentLive};
 pub use fleet::{AlertCounts, Fleet};
 pub use focus::FocusGuard;
 

@@ -63,6 +63,14 @@ pub enum EventKind {
     DataImported,
     /// Readings could not be stored for a while (a full disk); they were kept and stored later.
     StorageFailed,
+    /// An agent enrolled.
+    AgentEnrolled,
+    /// A machine asked to enrol and waits for a person: it looks like a server that is there.
+    AgentWaits,
+    /// An agent was revoked, or replaced by a new enrolment.
+    AgentRevoked,
+    /// An enrolment token was made or removed.
+    AgentTokenChanged,
 }
 
 /// Who did something: a user name, `token:NAME`, or nobody but the hub itself.

@@ -3,6 +3,7 @@
 //! Plain data and pure functions. No I/O, no clock, no SQL, no HTTP: every sibling may
 //! depend on this module and it depends on none of them.
 
+pub mod agent;
 pub mod alert;
 pub mod commit;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod server;
 pub mod time;
 pub mod user;
 
+pub use agent::{Agent, AgentId};
 pub use alert::{Alert, AlertId, Level};
 pub use event::{Actor, Event, EventKind};
 pub use host_key::HostKey;

@@ -7,6 +7,7 @@
 //!
 //! Decisions are not made here: alerts and states come ready to be written.
 
+mod agents;
 mod alerts;
 mod block;
 mod buckets;
@@ -15,6 +16,7 @@ mod check;
 mod chunks;
 mod commit;
 mod copy;
+mod enrolment;
 mod erase;
 mod error;
 mod events;

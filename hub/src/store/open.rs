@@ -52,6 +52,7 @@ pub(super) struct Inner {
     pub(super) servers_changed: watch::Sender<u64>,
     /// Rises with every deletion of samples.
     pub(super) deletions: AtomicU64,
+    pub(super) agents_changed: watch::Sender<u64>,
     /// Values not kept since the start, by server.
     dropped_values: std::sync::Mutex<HashMap<ServerId, u64>>,
 }
@@ -185,6 +186,7 @@ impl Store {
                 readers,
                 servers_changed: watch::Sender::new(0),
                 deletions: AtomicU64::new(0),
+                agents_changed: watch::Sender::new(0),
                 dropped_values: std::sync::Mutex::default(),
             }),
         })
@@ -463,7 +465,8 @@ pub(super) async fn key_fits(connection: &mut SqliteConnection, key: &MasterKey)
 pub(super) async fn has_secrets(connection: &mut SqliteConnection) -> Result<bool> {
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM server
-         WHERE password IS NOT NULL OR private_key IS NOT NULL OR passphrase IS NOT NULL)",
+         WHERE password IS NOT NULL OR private_key IS NOT NULL OR passphrase IS NOT NULL)
+         OR EXISTS (SELECT 1 FROM authority)",
     )
     .fetch_one(connection)
     .await?)

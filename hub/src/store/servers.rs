@@ -71,7 +71,7 @@ fn server_of(row: &SqliteRow) -> Result<Server> {
     })
 }
 
-async fn fetch_server(connection: &mut SqliteConnection, id: ServerId) -> Result<Option<Server>> {
+pub(super) async fn fetch_server(connection: &mut SqliteConnection, id: ServerId) -> Result<Option<Server>> {
     sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} WHERE id = ?")))
         .bind(id.0)
         .fetch_optional(connection)
@@ -81,14 +81,14 @@ async fn fetch_server(connection: &mut SqliteConnection, id: ServerId) -> Result
         .transpose()
 }
 
-async fn existing(connection: &mut SqliteConnection, id: ServerId) -> Result<Server> {
+pub(super) async fn existing(connection: &mut SqliteConnection, id: ServerId) -> Result<Server> {
     fetch_server(connection, id).await?.ok_or(StoreError::NotFound {
         what: "server",
         id: id.0,
     })
 }
 
-fn happened(kind: EventKind, server: &Server, actor: &Actor, now: Timestamp) -> Event {
+pub(super) fn happened(kind: EventKind, server: &Server, actor: &Actor, now: Timestamp) -> Event {
     Event {
         at: now,
         kind,
@@ -138,7 +138,7 @@ async fn check_jump_chain(
 }
 
 /// Writes every configured column of a row.
-async fn write_spec(
+pub(super) async fn write_spec(
     connection: &mut SqliteConnection,
     id: Option<ServerId>,
     spec: &ServerSpec,

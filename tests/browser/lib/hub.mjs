@@ -35,6 +35,7 @@ export class Hub {
         PATH: process.env.PATH,
         DATABASE_PATH: join(this.#directory, 'gander.db'),
         GANDER_HTTP_LISTEN: this.#listen,
+        GANDER_GRPC_LISTEN: '127.0.0.1:0',
         GANDER_LOG_FORMAT: 'json',
         GANDER_INTERVAL: '1s',
         ...this.#environment,

@@ -929,7 +929,7 @@ export interface components {
          * @description The kinds of event.
          * @enum {string}
          */
-        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed";
+        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed" | "agent_enrolled" | "agent_waits" | "agent_revoked" | "agent_token_changed";
         /**
          * @description What is wrong with a field. The values of its sentence are in `params`.
          * @enum {string}

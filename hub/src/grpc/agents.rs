@@ -1,0 +1,216 @@
+//! `AgentService`: enrolling, renewing, streaming.
+
+use std::{sync::Arc, time::SystemTime};
+
+use gander_proto::v1::{
+    self, AgentMessage, EnrollRequest, EnrollResponse, HubMessage, RenewRequest, RenewResponse,
+    agent_service_server::AgentService, enroll_response::Outcome, refused,
+};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    Shared,
+    authority::{self, AGENT_LIFETIME, AGENT_RENEWAL},
+    incoming::Peer,
+    machine,
+    report::{DOWN_BACKLOG, Session},
+    sessions::End,
+};
+use crate::{
+    model::{
+        Agent, Server, Timestamp, Transport,
+        agent::{Admission, Applicant, Refusal},
+    },
+    store::{StoreError, TokenHash},
+};
+
+/// A machine that waits for a person asks again after this long.
+const ASK_AGAIN_SECONDS: u32 = 30;
+/// A token is a word of this many characters at most.
+const TOKEN_BYTES: usize = 200;
+
+/// The service.
+pub(super) struct Agents(pub(super) Arc<Shared>);
+
+#[tonic::async_trait]
+impl AgentService for Agents {
+    async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Status> {
+        let peer = peer(&request)?;
+        let address = peer.ip();
+        let hub = &self.0;
+        if hub.failures.is_blocked(address, Instant::now()) {
+            return Err(Status::resource_exhausted(
+                "too many failed tries from this address: wait a minute",
+            ));
+        }
+        let request = request.into_inner();
+        let proof = authority::Request::read(&request.csr_der)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        if request.token.len() > TOKEN_BYTES {
+            return Err(Status::invalid_argument("token is no token"));
+        }
+        let now = SystemTime::now();
+        let not_after = moment(now + AGENT_LIFETIME);
+        let applicant = Applicant {
+            key_hash: proof.key_hash(),
+            machine: machine::clean(request.machine.unwrap_or_default()),
+            address: address.to_string(),
+        };
+        let token = TokenHash::of(request.token.trim());
+        let admission = hub
+            .store
+            .enrol(token, &applicant, not_after, Timestamp::now())
+            .await
+            .map_err(|error| unavailable(&error))?;
+        let outcome = match admission {
+            Admission::Enrolled(agent, server_name) => {
+                tracing::info!(
+                    agent.id = agent.id.0,
+                    server.name = server_name,
+                    %address,
+                    "an agent has enrolled"
+                );
+                let chain = hub
+                    .authority
+                    .issue_agent(agent.uid, &proof, now)
+                    .map_err(|error| {
+                        tracing::error!(%error, "a certificate cannot be issued");
+                        Status::unavailable("the hub cannot issue a certificate now")
+                    })?;
+                Outcome::Enrolled(v1::Enrolled {
+                    certificate_chain_der: chain.into_iter().map(Into::into).collect(),
+                    not_after_ms: not_after.as_millis(),
+                    renew_after_ms: moment(now + AGENT_RENEWAL).as_millis(),
+                    server_name,
+                    server_id: agent.server_id.0,
+                })
+            }
+            Admission::Waiting(server_name) => Outcome::Waiting(v1::Waiting {
+                reason: format!(
+                    "this machine looks like the server {server_name}: say on the hub's page (Agents) whether it is the same one or another"
+                ),
+                retry_after_seconds: ASK_AGAIN_SECONDS,
+            }),
+            Admission::Refused(refusal) => {
+                if refusal == Refusal::TokenUnknown {
+                    hub.failures.note(address, Instant::now());
+                }
+                tracing::warn!(%address, reason = %refusal, "a machine may not enrol");
+                Outcome::Refused(v1::Refused {
+                    code: code(refusal).into(),
+                    reason: refusal.to_string(),
+                })
+            }
+        };
+        Ok(Response::new(EnrollResponse {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<RenewResponse>, Status> {
+        let (agent, _) = self.who(&request).await?;
+        let proof = authority::Request::read(&request.into_inner().csr_der)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let now = SystemTime::now();
+        let not_after = moment(now + AGENT_LIFETIME);
+        let chain = self
+            .0
+            .authority
+            .issue_agent(agent.uid, &proof, now)
+            .map_err(|error| {
+                tracing::error!(%error, "a certificate cannot be issued");
+                Status::unavailable("the hub cannot issue a certificate now")
+            })?;
+        self.0
+            .store
+            .agent_renewed(agent.id, not_after)
+            .await
+            .map_err(|error| unavailable(&error))?;
+        Ok(Response::new(RenewResponse {
+            certificate_chain_der: chain.into_iter().map(Into::into).collect(),
+            not_after_ms: not_after.as_millis(),
+            renew_after_ms: moment(now + AGENT_RENEWAL).as_millis(),
+        }))
+    }
+
+    type ReportStream = ReceiverStream<Result<HubMessage, Status>>;
+
+    async fn report(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::ReportStream>, Status> {
+        let peer = peer(&request)?;
+        let (agent, server) = self.who(&request).await?;
+        if server.spec.transport == Transport::Ssh {
+            return Err(End::SshOnly.status());
+        }
+        if self.0.shutdown.is_cancelled() {
+            return Err(Status::unavailable("the hub stops"));
+        }
+        let (down, messages) = mpsc::channel(DOWN_BACKLOG);
+        let id = agent.id;
+        let session = Session::open(Arc::clone(&self.0), agent, server, &peer, down);
+        // Revoked between the look and the opening: nobody else would notice.
+        let (still, _) = self.who(&request).await?;
+        if still.id != id {
+            return Err(End::Revoked.status());
+        }
+        self.0.streams.spawn(session.run(request.into_inner()));
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+}
+
+impl Agents {
+    /// The agent that the connection's certificate names, and its server.
+    async fn who<T>(&self, request: &Request<T>) -> Result<(Agent, Server), Status> {
+        let Some((uid, not_after)) = peer(request)?.agent else {
+            return Err(Status::unauthenticated(
+                "a client certificate of this hub is needed: enrol first",
+            ));
+        };
+        if not_after <= Timestamp::now() {
+            return Err(Status::permission_denied(format!(
+                "this agent's certificate ended at {not_after}: enrol it again with a new token"
+            )));
+        }
+        let found = self.0.store.agent_by_uid(uid).await;
+        let Some((agent, server)) = found.map_err(|error| unavailable(&error))? else {
+            return Err(Status::permission_denied(
+                "this hub does not know the agent (its server was deleted, or the hub is another one): enrol it again with a new token",
+            ));
+        };
+        if agent.revoked_at.is_some() {
+            return Err(End::Revoked.status());
+        }
+        Ok((agent, server))
+    }
+}
+
+/// Who is at the other end of the connection.
+pub(super) fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+    let peer = request.extensions().get::<Peer>().copied();
+    peer.ok_or_else(|| Status::internal("a request came by no connection"))
+}
+
+/// A failing store is no fault of the caller's.
+pub(super) fn unavailable(error: &StoreError) -> Status {
+    tracing::error!(%error, "a gRPC call failed");
+    Status::unavailable("the hub's database does not answer now: try again later")
+}
+
+fn moment(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn code(refusal: Refusal) -> refused::Code {
+    match refusal {
+        Refusal::TokenUnknown => refused::Code::TokenUnknown,
+        Refusal::TokenExpired(_) => refused::Code::TokenExpired,
+        Refusal::TokenUsedUp(_) => refused::Code::TokenUsedUp,
+        Refusal::Rejected => refused::Code::Rejected,
+        Refusal::TooManyWaiting => refused::Code::Full,
+    }
+}

@@ -1,0 +1,171 @@
+//! The gRPC port: agents enrol and stream here, other programs read here. The only module that
+//! knows tonic.
+//!
+//! An agent is who its client certificate says, which the hub's own authority signed; nothing a
+//! message says of that is believed. Behind a proxy the port must therefore be passed through as
+//! it is (TCP); a proxy that ends TLS itself serves `MonitorService` only, whose callers are known
+//! by a token.
+
+mod agents;
+mod authority;
+mod clock;
+mod incoming;
+mod limit;
+mod machine;
+mod report;
+mod sessions;
+mod steward;
+mod tls;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use gander_proto::{limits, v1::agent_service_server::AgentServiceServer};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{codec::CompressionEncoding, transport::Server};
+
+use crate::{
+    collect::AgentPresence,
+    live::{AgentBoard, Live},
+    model::Reading,
+    store::Store,
+};
+use agents::Agents;
+use limit::Failures;
+use sessions::Sessions;
+use steward::Notes;
+use tls::HubCertificate;
+
+pub use authority::{Authority, HUB_NAME};
+
+/// Accepted connections that nobody serves yet.
+const CONNECTION_BACKLOG: usize = 64;
+/// Bytes of a stream that may be under way. Ten thousand of them must fit; a batch may be larger
+/// than that, it only waits for its turn.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// Bytes of a connection that may be under way.
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// Calls on one connection at a time.
+const CALLS: u32 = 64;
+/// Bytes of headers of one call.
+const HEADER_BYTES: u32 = 16 * 1024;
+/// Calls that a client takes back before they are looked at, at most.
+const PENDING_RESETS: usize = 32;
+/// A silent connection is asked for a sign of life this often, and has this long for it.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15));
+/// What streams may take to end when the hub stops.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// What the gRPC port is made of.
+pub struct GrpcParts {
+    /// Agents, tokens, and all that is measured.
+    pub store: Store,
+    /// Where agents' values go: the channel of all collectors.
+    pub readings: mpsc::Sender<Reading>,
+    /// Tells collection which agents stream.
+    pub presence: AgentPresence,
+    /// Who looks at which server.
+    pub live: Live,
+    /// Tells others what agents say of themselves.
+    pub board: AgentBoard,
+    /// Names agents.
+    pub authority: Arc<Authority>,
+    /// The interval of servers that have none of their own.
+    pub default_interval: Duration,
+    /// Names and addresses the port is reached by, for its certificate.
+    pub names: BTreeSet<String>,
+    /// Ends streams.
+    pub shutdown: CancellationToken,
+}
+
+/// The gRPC port, ready to run.
+pub struct Grpc {
+    hub: Arc<Shared>,
+    certificate: HubCertificate,
+}
+
+/// What every call knows.
+struct Shared {
+    store: Store,
+    readings: mpsc::Sender<Reading>,
+    presence: AgentPresence,
+    live: Live,
+    board: AgentBoard,
+    authority: Arc<Authority>,
+    sessions: Sessions,
+    notes: Notes,
+    failures: Failures,
+    streams: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Grpc {
+    /// Makes the port's certificate. Nothing runs before [`Grpc::run`].
+    ///
+    /// # Errors
+    /// The certificate cannot be made.
+    pub fn new(parts: GrpcParts) -> anyhow::Result<Self> {
+        let certificate = HubCertificate::new(Arc::clone(&parts.authority), parts.names)?;
+        let hub = Shared {
+            store: parts.store,
+            readings: parts.readings,
+            presence: parts.presence,
+            live: parts.live,
+            board: parts.board,
+            authority: parts.authority,
+            sessions: Sessions::new(parts.default_interval),
+            notes: Notes::default(),
+            failures: Failures::default(),
+            streams: TaskTracker::new(),
+            shutdown: parts.shutdown,
+        };
+        Ok(Self {
+            hub: Arc::new(hub),
+            certificate,
+        })
+    }
+
+    /// Serves until the hub stops, then gives streams a moment to end.
+    ///
+    /// # Errors
+    /// TLS cannot be set up, or serving fails.
+    pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
+        let Self { hub, certificate } = self;
+        let shutdown = hub.shutdown.clone();
+        let tls = TlsAcceptor::from(certificate.config()?);
+        let (sender, connections) = mpsc::channel(CONNECTION_BACKLOG);
+        let accept = incoming::accept(listener, tls, sender, shutdown.clone());
+        let agents = AgentServiceServer::new(Agents(Arc::clone(&hub)))
+            .max_decoding_message_size(limits::MESSAGE_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip);
+        let serve = Server::builder()
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(CALLS)
+            .http2_max_header_list_size(HEADER_BYTES)
+            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+            .http2_keepalive_interval(Some(KEEPALIVE.0))
+            .http2_keepalive_timeout(Some(KEEPALIVE.1))
+            .add_service(agents)
+            .serve_with_incoming_shutdown(
+                ReceiverStream::new(connections),
+                shutdown.clone().cancelled_owned(),
+            );
+        let serve = async {
+            tokio::select! {
+                served = serve => served,
+                // Whoever holds a stream open is left behind.
+                () = async { shutdown.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => Ok(()),
+            }
+        };
+        let (served, (), (), ()) = tokio::join!(
+            serve,
+            accept,
+            steward::run(hub, shutdown.clone()),
+            certificate.renew(&shutdown)
+        );
+        served.map_err(Into::into)
+    }
+}
