@@ -1,14 +1,7 @@
 // Requests to the hub: one function, one error type, one place that notices a session's end.
 
+import type { FieldError } from './types';
 import { i18n } from '$lib/i18n/index.svelte';
-
-export interface FieldError {
-  field: string;
-  value?: unknown;
-  message: string;
-  code?: string;
-  params?: Record<string, unknown>;
-}
 
 /** An answer that is not a success, or no answer at all (`status` 0, `code` "network"). */
 export class ApiError extends Error {

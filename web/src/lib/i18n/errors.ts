@@ -1,7 +1,7 @@
 // Errors in the reader's language: by code where there is a translation, in the hub's own words where not.
 
 import { ApiError } from '$lib/api/client';
-import type { CollectError, Params } from '$lib/api/types';
+import type { CollectError, FieldError, Params } from '$lib/api/types';
 import { i18n, type Dict } from './index.svelte';
 
 /** Parameters as texts, for the sentences. */
@@ -54,13 +54,52 @@ export function describe(error: unknown): string {
   return base;
 }
 
+/** What a field of a request is called on the page; its name in the interface where it is on none. */
+function fieldLabel(name: string, dict: Dict): string {
+  const { form, settings, login, fleet, common } = dict;
+  const labels: Record<string, string> = {
+    name: form.name,
+    ip: form.ip,
+    ssh_port: form.port,
+    ssh_user: form.user,
+    ssh_password: form.password,
+    ssh_key: form.key,
+    ssh_key_passphrase: form.passphrase,
+    jump_server_id: form.jump,
+    transport: form.transport,
+    interval_seconds: form.interval,
+    tags: form.tags,
+    group: form.group,
+    cpu_threshold: `${fleet.cpu}: ${form.warning}`,
+    cpu_critical_threshold: `${fleet.cpu}: ${form.critical}`,
+    memory_threshold: `${fleet.memory}: ${form.warning}`,
+    memory_critical_threshold: `${fleet.memory}: ${form.critical}`,
+    disk_threshold: `${fleet.disk}: ${form.warning}`,
+    disk_critical_threshold: `${fleet.disk}: ${form.critical}`,
+    username: login.username,
+    password: login.password,
+    role: settings.role,
+    expires_at: settings.expires,
+    from: common.from,
+    to: common.to,
+  };
+  return labels[name] ?? name;
+}
+
+/** What is wrong with one field, in the reader's language; a code of a newer hub in the hub's own words. */
+export function fieldMessage(error: FieldError, dict: Dict = i18n.t): string {
+  const known = Object.hasOwn(dict.fields, error.code) ? dict.fields[error.code] : undefined;
+  if (!known) return sentence(error.message);
+  const values = texts(error.params);
+  if (values.other) values.other = fieldLabel(values.other, dict);
+  return known(values);
+}
+
 /** The complaints of an answer by field. */
 export function fieldErrors(error: unknown): Record<string, string> {
   const result: Record<string, string> = {};
   if (!(error instanceof ApiError)) return result;
-  for (const field of error.fields) {
-    result[field.field] ??= i18n.language === 'en' ? sentence(field.message) : field.message;
-  }
+  for (const field of error.fields) result[field.field] ??= fieldMessage(field);
   if (error.code === 'name_taken') result.name ??= i18n.t.form.nameTaken;
   return result;
 }

@@ -4,11 +4,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ApiError } from '$lib/api/client';
-import type { Alert, CollectError } from '$lib/api/types';
+import type { Alert, CollectError, FieldCode, FieldError } from '$lib/api/types';
 import { Formatter } from '$lib/format';
 import { alertMessage } from './alerts';
 import { en, type Dict } from './en';
-import { collectMessage, fieldErrors } from './errors';
+import { collectMessage, fieldErrors, fieldMessage } from './errors';
 import { eventDetails } from './events';
 import { localeFor, negotiate } from './index.svelte';
 import { zh } from './zh';
@@ -59,7 +59,7 @@ describe('the dictionaries', () => {
     const unused = [...leaves(en), ...leaves(zh)]
       .filter(
         ([path, leaf]) =>
-          typeof leaf === 'function' && leaf.length > 0 && !path.startsWith('/errors/collect'),
+          typeof leaf === 'function' && leaf.length > 0 && !/^\/(errors\/collect|fields)/.test(path),
       )
       .filter(([, leaf]) => !/7|1/.test(said(leaf)))
       .map(([path]) => path);
@@ -184,18 +184,52 @@ describe('errors', () => {
     }
   });
 
-  it('are handed to their fields', () => {
+  it('are handed to their fields, in the words of the dictionary', () => {
     const error = new ApiError(422, 'validation_failed', 'two fields', {
       fields: [
-        { field: 'ip', message: 'is empty' },
-        { field: 'ssh_port', value: 0, message: 'is 0' },
+        { field: 'name', code: 'length', message: 'has 0 …', params: { length: 0, min: 1, max: 100 } },
+        {
+          field: 'ssh_port',
+          code: 'whole_number',
+          value: 0,
+          message: 'is 0',
+          params: { min: 1, max: 65535 },
+        },
+        { field: 'ssh_port', code: 'twice', message: 'is given twice', params: {} },
       ],
     });
     expect(fieldErrors(error)).toEqual({
-      ip: expect.stringMatching(/is empty/i),
-      ssh_port: expect.stringMatching(/is 0/i),
+      name: 'Has 0 characters; 1 to 100 are allowed.',
+      ssh_port: 'Must be a whole number from 1 to 65535.',
     });
     expect(fieldErrors(new Error('something else'))).toEqual({});
+  });
+
+  it('of a field name another field as the page calls it', () => {
+    const below: FieldError = {
+      field: 'cpu_critical_threshold',
+      code: 'below_other',
+      message: 'is below cpu_threshold (80); it must be at least that',
+      params: { other: 'cpu_threshold', min: 80 },
+    };
+    expect(fieldMessage(below, en)).toBe('Must not be below “CPU: Warning” (80).');
+    expect(fieldMessage(below, zh)).toBe('不能低于“CPU: 警告”（80）。');
+  });
+
+  it("of a field with a code this page does not know are in the hub's words", () => {
+    const odd = { field: 'x', code: 'constructor', message: 'is odd', params: {} } as unknown as FieldError;
+    expect(fieldMessage(odd, zh)).toBe('Is odd.');
+  });
+
+  it('of a field have a sentence for every code of the interface, with and without values', () => {
+    const codes = (spec.components.schemas.FieldCode?.enum ?? []) as FieldCode[];
+    expect(codes.length).toBeGreaterThan(20);
+    for (const dict of [en, zh]) {
+      expect(Object.keys(dict.fields).sort()).toEqual([...codes].sort());
+      for (const code of codes) {
+        expect(dict.fields[code]({}), code).not.toMatch(/undefined|^$/);
+      }
+    }
   });
 });
 

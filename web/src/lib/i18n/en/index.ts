@@ -8,6 +8,7 @@ import * as data from './data';
 import * as entrance from './entrance';
 import { errorsEn } from './errors';
 import * as events from './events';
+import { fieldsEn } from './fields';
 import * as fleet from './fleet';
 import * as form from './form';
 import * as server from './server';
@@ -26,6 +27,7 @@ export const en = {
   ...events,
   ...settings,
   errors: errorsEn,
+  fields: fieldsEn,
 };
 
 export type Dict = typeof en;

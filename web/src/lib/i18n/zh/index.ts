@@ -8,6 +8,7 @@ import * as data from './data';
 import * as entrance from './entrance';
 import { errorsZh } from './errors';
 import * as events from './events';
+import { fieldsZh } from './fields';
 import * as fleet from './fleet';
 import * as form from './form';
 import * as server from './server';
@@ -26,4 +27,5 @@ export const zh: Dict = {
   ...events,
   ...settings,
   errors: errorsZh,
+  fields: fieldsZh,
 };
