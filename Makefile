@@ -6,6 +6,8 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 LISTEN ?= 127.0.0.1:8000
+# Agents reach the hub where the page is reached, on another port.
+GRPC_LISTEN ?= $(shell printf '%s' '$(LISTEN)' | sed 's/:[0-9]*$$//'):8001
 DATA ?= ./data
 ONLY ?=
 
@@ -21,6 +23,7 @@ run: packages web
 	@mkdir -p "$(DATA)"
 	@echo "    On the first start the hub prints a one-time link below: open it to create the first account."
 	@DATABASE_PATH="$${DATABASE_PATH:-$(DATA)/gander.db}" GANDER_HTTP_LISTEN="$${GANDER_HTTP_LISTEN:-$(LISTEN)}" \
+	  GANDER_GRPC_LISTEN="$${GANDER_GRPC_LISTEN:-$(GRPC_LISTEN)}" \
 	  exec target/debug/gander-hub serve
 
 ## web: build the dashboard into web/dist (nothing to do when no source changed)

@@ -25,7 +25,8 @@ usage() {
     cat <<'HELP'
 用法：deploy/deploy.sh [选项]
 
-  --port 端口        nginx 在本机监听的端口（默认取 .env 的 GANDER_PORT，否则 8080）
+  --port 端口        nginx 在本机监听的端口，会记入 .env（默认取 .env 的 GANDER_PORT，否则 8080）
+  --grpc-port 端口   agent 与 gRPC 的端口，会记入 .env（默认取 GANDER_GRPC_PORT，否则 8001）
   --prebuilt 文件    使用已编译好的 gander-hub 程序，不在镜像里编译（适合小内存机器）
   --no-build         使用已有镜像，不重新构建
   --timeout 秒       等待服务就绪的最长时间（默认 120）
@@ -42,7 +43,8 @@ HELP
     cat <<'HELP'
 Usage: deploy/deploy.sh [OPTIONS]
 
-  --port PORT        port nginx listens on here (default: GANDER_PORT of .env, else 8080)
+  --port PORT        port nginx listens on here, kept in .env (default: GANDER_PORT of .env, else 8080)
+  --grpc-port PORT   port for agents and gRPC, kept in .env (default: GANDER_GRPC_PORT, else 8001)
   --prebuilt FILE    take this gander-hub program instead of compiling one in the image
                      (for machines with little memory)
   --no-build         take the image that is there
@@ -59,13 +61,14 @@ HELP
   fi
 }
 
-port='' prebuilt='' build=yes timeout=120 action=up
+port='' grpc_port='' prebuilt='' build=yes timeout=120 action=up
 value() { # value OPTION ARGUMENTS-LEFT
   [ "$2" -ge 2 ] || fail "$1 needs a value" "$1 需要一个值" "see deploy/deploy.sh --help" "见 deploy/deploy.sh --help"
 }
 while [ $# -gt 0 ]; do
   case $1 in
     --port) value "$1" $#; port=$2; shift ;;
+    --grpc-port) value "$1" $#; grpc_port=$2; shift ;;
     --prebuilt) value "$1" $#; prebuilt=$2; shift ;;
     --timeout) value "$1" $#; timeout=$2; shift ;;
     --no-build) build= ;;
@@ -76,12 +79,14 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-for number in "${port:-1}" "$timeout"; do
+for number in "${port:-1}" "${grpc_port:-1}" "$timeout"; do
   [[ $number =~ ^[0-9]+$ ]] || fail "$number is not a number" "$number 不是数字" "give digits only" "只能使用数字"
 done
-if [ -n "$port" ] && { [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; }; then
-  fail "port $port does not exist" "端口 $port 不存在" "choose one from 1 to 65535" "请选择 1 到 65535 之间的端口"
-fi
+for number in "${port:-1}" "${grpc_port:-1}"; do
+  if [ "$number" -lt 1 ] || [ "$number" -gt 65535 ]; then
+    fail "port $number does not exist" "端口 $number 不存在" "choose one from 1 to 65535" "请选择 1 到 65535 之间的端口"
+  fi
+done
 
 # --- is everything there? ---------------------------------------------------------------------
 
@@ -125,18 +130,39 @@ if [ $action = down ]; then
   exec "${compose[@]}" down
 fi
 
-[ -n "$port" ] || port=$(sed -n 's/^GANDER_PORT=\([0-9]*\).*/\1/p' .env 2>/dev/null | tail -n1)
+# A port chosen here is written down in .env, so that the next run, and `docker compose up`, keep it.
+remember() { # remember NAME VALUE
+  touch .env
+  if grep -q "^$1=" .env; then sed -i "s/^$1=.*/$1=$2/" .env; else printf '%s=%s\n' "$1" "$2" >>.env; fi
+}
+remembered() { sed -n "s/^$1=\([0-9]*\).*/\1/p" .env 2>/dev/null | tail -n1; }
+chosen_port=$port chosen_grpc_port=$grpc_port
+[ -n "$port" ] || port=$(remembered GANDER_PORT)
+[ -n "$grpc_port" ] || grpc_port=$(remembered GANDER_GRPC_PORT)
 port=${port:-${GANDER_PORT:-8080}}
-export GANDER_PORT=$port
+grpc_port=${grpc_port:-${GANDER_GRPC_PORT:-8001}}
+export GANDER_PORT=$port GANDER_GRPC_PORT=$grpc_port
 
 # Not taken when the one who listens is our own nginx of an earlier run.
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # (No pipe into grep -q: it ends at the first of two lines, and the writer's SIGPIPE would count.)
-ours() { grep -q ":$port\$" <<<"$("${compose[@]}" ps -q nginx 2>/dev/null | xargs -r docker port 2>/dev/null)"; }
-if taken "$port" && ! ours; then
-  fail "port $port is taken by another program" "端口 $port 已被其他程序占用" \
-    "choose another: deploy/deploy.sh --port 8090 (who has it: sudo ss -ltnp 'sport = :$port')" \
-    "换一个端口：deploy/deploy.sh --port 8090（查看占用者：sudo ss -ltnp 'sport = :$port'）"
+ours() { # ours SERVICE PORT
+  grep -q ":$2\$" <<<"$("${compose[@]}" ps -q "$1" 2>/dev/null | xargs -r docker port 2>/dev/null)"
+}
+free() { # free SERVICE PORT OPTION ANOTHER
+  if taken "$2" && ! ours "$1" "$2"; then
+    fail "port $2 is taken by another program" "端口 $2 已被其他程序占用" \
+      "choose another: deploy/deploy.sh $3 $4 (who has it: sudo ss -ltnp 'sport = :$2')" \
+      "换一个端口：deploy/deploy.sh $3 $4（查看占用者：sudo ss -ltnp 'sport = :$2'）"
+  fi
+}
+free nginx "$port" --port 8090
+free hub "$grpc_port" --grpc-port 8091
+[ -z "$chosen_port" ] || remember GANDER_PORT "$chosen_port"
+[ -z "$chosen_grpc_port" ] || remember GANDER_GRPC_PORT "$chosen_grpc_port"
+if [ "$grpc_port" != 8001 ] && ! grep -q '^GANDER_GRPC_ADDRESS=' .env 2>/dev/null && [ -z "${GANDER_GRPC_ADDRESS:-}" ]; then
+  note "agents are told port 8001: put GANDER_GRPC_ADDRESS=THIS-HOST:$grpc_port into .env, then run this again" \
+    "agent 得到的端口仍是 8001：请在 .env 中写入 GANDER_GRPC_ADDRESS=本机域名:$grpc_port 后重新运行"
 fi
 
 need_mb=500
@@ -149,7 +175,7 @@ if [ "$free_mb" -lt "$need_mb" ]; then
     "make room (docker system prune shows how), or use --prebuilt, which needs 500 MB" \
     "清理空间（例如 docker system prune），或使用只需 500 MB 的 --prebuilt"
 fi
-note "port $port is free, $free_mb MB of disk are" "端口 $port 可用，磁盘剩余 $free_mb MB"
+note "ports $port and $grpc_port are free, $free_mb MB of disk are" "端口 $port 和 $grpc_port 可用，磁盘剩余 $free_mb MB"
 
 # --- build and start --------------------------------------------------------------------------
 
@@ -161,6 +187,11 @@ if [ -n "$prebuilt" ]; then
     "take a gander-hub built for $(uname -m) Linux" "请使用为 $(uname -m) Linux 编译的 gander-hub"
   mkdir -p deploy/prebuilt
   install -m 0755 "$prebuilt" deploy/prebuilt/gander-hub
+  # The agent for the hub to hand out, where it lies beside it.
+  rm -f deploy/prebuilt/gander-agent
+  if [ -f "$(dirname "$prebuilt")/gander-agent" ]; then
+    install -m 0755 "$(dirname "$prebuilt")/gander-agent" deploy/prebuilt/gander-agent
+  fi
   export GANDER_BUILD_TARGET=prebuilt
 fi
 if [ -n "$build" ]; then
