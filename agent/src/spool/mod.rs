@@ -130,6 +130,35 @@ struct Trouble {
     retry_at: Instant,
 }
 
+/// What the spool in `directory` holds, without touching it: another agent may be writing there.
+///
+/// # Errors
+/// The directory is not there or cannot be read.
+pub fn peek(directory: &Path) -> io::Result<Status> {
+    let mut status = Status::default();
+    for number in segment::numbers(directory)? {
+        // It may be gone by now.
+        let Ok(Some(segment)) = Segment::of_file(directory, number) else {
+            continue;
+        };
+        status.samples += segment.samples;
+        status.bytes += segment.bytes;
+        status.oldest_ms.get_or_insert(segment.first_ms);
+    }
+    (status.thinned, status.dropped) = read_counts(directory).unwrap_or_default();
+    Ok(status)
+}
+
+fn counts_path(directory: &Path) -> PathBuf {
+    directory.join("thinned-dropped")
+}
+
+fn read_counts(directory: &Path) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(counts_path(directory)).ok()?;
+    let (thinned, dropped) = text.trim().split_once(' ')?;
+    Some((thinned.parse().ok()?, dropped.parse().ok()?))
+}
+
 impl Spool {
     /// Opens the spool in `directory`, made if need be, for samples of the boot `boot_id`. Never
     /// fails: without a usable directory it begins in memory, and says so in its status.
@@ -189,21 +218,13 @@ impl Spool {
         self.next_number = self.next_number.saturating_add(shift).max(above);
         found.append(&mut self.segments);
         self.segments = found;
-        if let Some((thinned, dropped)) = fs::read_to_string(self.counts_path())
-            .ok()
-            .as_deref()
-            .and_then(|text| text.trim().split_once(' '))
-        {
-            self.noted = (thinned.parse().unwrap_or(0), dropped.parse().unwrap_or(0));
-            self.thinned += self.noted.0;
-            self.dropped += self.noted.1;
+        if let Some(counts) = read_counts(&self.directory) {
+            self.noted = counts;
+            self.thinned += counts.0;
+            self.dropped += counts.1;
         }
         self.loaded = true;
         Ok(())
-    }
-
-    fn counts_path(&self) -> PathBuf {
-        self.directory.join("thinned-dropped")
     }
 
     /// The counts outlive the agent, as far as the disk takes them.
@@ -211,7 +232,7 @@ impl Spool {
         let counts = (self.thinned, self.dropped);
         if self.noted != counts && self.loaded {
             let text = format!("{} {}\n", counts.0, counts.1);
-            if segment::write_file(&self.counts_path(), text.as_bytes()).is_ok() {
+            if segment::write_file(&counts_path(&self.directory), text.as_bytes()).is_ok() {
                 self.noted = counts;
             }
         }

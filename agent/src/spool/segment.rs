@@ -110,6 +110,17 @@ pub(super) fn path(directory: &Path, number: u64) -> PathBuf {
 
 /// The numbers of the segments in `directory`, in order. Files left by an interrupted rewrite go.
 pub(super) fn list(directory: &Path) -> io::Result<Vec<u64>> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            let _ = fs::remove_file(&path);
+        }
+    }
+    numbers(directory)
+}
+
+/// The numbers of the segments in `directory`, in order.
+pub(super) fn numbers(directory: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -117,10 +128,8 @@ pub(super) fn list(directory: &Path) -> io::Result<Vec<u64>> {
             .file_stem()
             .and_then(|stem| stem.to_str())
             .unwrap_or_default();
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("seg") => numbers.extend(stem.parse::<u64>()),
-            Some("tmp") => drop(fs::remove_file(&path)),
-            _ => {}
+        if path.extension().is_some_and(|extension| extension == "seg") {
+            numbers.extend(stem.parse::<u64>());
         }
     }
     numbers.sort_unstable();
