@@ -27,6 +27,7 @@ use crate::{
     model::{Event, EventKind, Timestamp},
     store::{DatabaseLock, MasterKey, Store},
 };
+pub(crate) use listen::{agent_settings, base_url};
 use targets::TargetsTask;
 use tasks::Tasks;
 
@@ -105,14 +106,16 @@ async fn serve(
     };
     let servers = targets.borrow().len();
     let shutdown = CancellationToken::new();
+    let authority = Authority::load(&store).await?;
     let board = AgentBoard::default();
     let grpc = Grpc::new(GrpcParts {
         store: store.clone(),
         readings: reading_sender.clone(),
         presence: AgentPresence::new(),
         live: live.clone(),
+        ingest: ingest_handle.clone(),
         board: board.clone(),
-        authority: Authority::load(&store).await?,
+        authority: Arc::clone(&authority),
         default_interval: config.interval,
         names: listen::names(config),
         shutdown: shutdown.clone(),
@@ -134,10 +137,12 @@ async fn serve(
             refresh: refresh_sender,
         },
         backups: backup_handle,
+        agent_board: board,
         settings: ApiSettings {
             public_url: config.public_url.clone(),
             cors_origins: config.cors_origins.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
+            agents: agent_settings(config, &authority, grpc_address.port()),
         },
         shutdown: shutdown.clone(),
     });

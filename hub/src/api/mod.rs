@@ -8,6 +8,7 @@ pub mod dto;
 pub mod error;
 mod fault;
 mod form;
+pub mod install;
 pub mod openapi;
 pub mod password;
 pub mod table;
@@ -35,7 +36,7 @@ mod stats;
 mod tests;
 
 pub use fault::FieldCode;
-pub use handlers::{setup::issue_setup_token, tokens::TOKEN_PREFIX};
+pub use handlers::{agents::AGENT_TOKEN_PREFIX, setup::issue_setup_token, tokens::TOKEN_PREFIX};
 pub use serve::serve;
 pub use state::{ApiParts, ApiSettings, ApiState, CollectHandle};
 

@@ -14,8 +14,8 @@ use super::{
         ws::{Message, WatchRequest},
     },
     handlers::{
-        alerts, backups, events, export, metrics, probes, series, servers, session, setup, system, tokens,
-        users,
+        agents, alerts, backups, events, export, metrics, probes, series, servers, session, setup, system,
+        tokens, users,
     },
     table::Table,
     ws,
@@ -54,6 +54,19 @@ pub(super) fn table() -> Table {
         .admin(routes!(probes::accept_host_key))
         .admin(routes!(probes::refresh_server))
         .admin(routes!(probes::refresh_all))
+        // agents
+        .admin(routes!(agents::list_agent_tokens, agents::create_agent_token))
+        .admin(routes!(agents::delete_agent_token))
+        .viewer(routes!(agents::agent_authority))
+        .viewer(routes!(agents::list_agents))
+        .admin(routes!(agents::revoke_agent))
+        .admin(routes!(agents::list_pending_agents))
+        .admin(routes!(agents::merge_agent))
+        .admin(routes!(agents::separate_agent))
+        .admin(routes!(agents::reject_agent))
+        // what machines install: holds no secret, and is checked by the line that fetches it
+        .open_page("/install.sh", agents::install_script)
+        .open_page("/agent/{target}", agents::agent_binary)
         // measured values
         .viewer(routes!(series::series))
         .viewer(routes!(series::snapshot))
@@ -87,6 +100,7 @@ Log in with `POST /api/login` (cookie) or send an API token as `Authorization: B
         ),
         components(schemas(ErrorBody, Message<'static>, WatchRequest)),
         tags(
+            (name = "agents", description = "Agents, and enrolling them"),
             (name = "servers", description = "The servers, and trying to reach them"),
             (name = "metrics", description = "Measured values"),
             (name = "alerts", description = "What is wrong, and what happened"),

@@ -10,13 +10,14 @@ use crate::{
     backup::BackupHandle,
     collect::{CollectConfig, Refresh},
     ingest::IngestHandle,
-    live::Live,
+    live::{AgentBoard, Live},
     model::IpRange,
     store::Store,
 };
 
 use super::{
     handlers::system::HealthCache,
+    install::{AgentSettings, Binaries},
     limits::{LoginLimits, Pace},
     password::Passwords,
     ws::{Connections, Feed, FeedHandle},
@@ -31,6 +32,8 @@ pub struct ApiSettings {
     pub cors_origins: Vec<String>,
     /// Reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<IpRange>,
+    /// What agents are told.
+    pub agents: AgentSettings,
 }
 
 /// Collection, as far as the HTTP interface asks for it.
@@ -73,6 +76,8 @@ pub struct ApiParts {
     pub collect: CollectHandle,
     /// Backups on request.
     pub backups: BackupHandle,
+    /// The agents that stream.
+    pub agent_board: AgentBoard,
     /// Settings.
     pub settings: ApiSettings,
     /// Ends every WebSocket (with 1001) and every stream.
@@ -97,10 +102,13 @@ pub struct Shared {
     pub collect: CollectHandle,
     /// Backups on request.
     pub backups: BackupHandle,
+    /// The agents that stream.
+    pub agent_board: AgentBoard,
     /// Settings.
     pub settings: ApiSettings,
     /// Ends every WebSocket and every stream.
     pub shutdown: CancellationToken,
+    pub(super) agent_binaries: Arc<Binaries>,
     pub(super) passwords: Passwords,
     pub(super) login_limits: LoginLimits,
     pub(super) refresh_pace: Pace,
@@ -133,6 +141,8 @@ impl ApiState {
             ingest: parts.ingest,
             collect: parts.collect,
             backups: parts.backups,
+            agent_board: parts.agent_board,
+            agent_binaries: Arc::new(Binaries::new(parts.settings.agents.directory.clone())),
             settings: parts.settings,
             shutdown: parts.shutdown,
             passwords: Passwords::new(),

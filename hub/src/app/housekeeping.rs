@@ -62,6 +62,7 @@ impl Housekeeping {
             }
         }
         self.store.purge_expired(now).await?;
+        self.store.purge_enrolment(now).await?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io::ErrorKind, net::SocketAddr};
 
 use tokio::net::TcpListener;
 
-use crate::config::Config;
+use crate::{api::install::AgentSettings, config::Config, grpc::Authority};
 
 /// How a port is set.
 pub(super) struct Port {
@@ -75,6 +75,26 @@ pub(super) fn names(config: &Config) -> BTreeSet<String> {
     names.extend(authority.map(host_of));
     names.extend(config.grpc_address.as_deref().map(host_of));
     names
+}
+
+/// What agents are told of this hub, whose gRPC port is `port`.
+pub(crate) fn agent_settings(config: &Config, authority: &Authority, port: u16) -> AgentSettings {
+    AgentSettings {
+        authority_sha256: authority.fingerprint().to_owned(),
+        authority: authority.certificate().to_vec(),
+        address: config.grpc_address.clone(),
+        port,
+        directory: config.agent_directory.clone(),
+    }
+}
+
+/// Where people reach the hub: as configured, or this machine's name and the port of the page.
+pub(crate) fn base_url(config: &Config) -> String {
+    config.public_url.clone().unwrap_or_else(|| {
+        let system = rustix::system::uname();
+        let host = system.nodename().to_string_lossy();
+        format!("http://{host}:{}", config.http_listen.port())
+    })
 }
 
 /// The host of `HOST` or `HOST:PORT`.

@@ -3,6 +3,8 @@
 //! Answers go to standard output, everything else to standard error. Exit code 0: done; 1: it
 //! failed, with one line that says why; 2: the command line is wrong; 3: what was checked is not sound.
 
+mod agent;
+mod agent_token;
 mod backup;
 mod check;
 mod check_config;
@@ -73,6 +75,12 @@ enum Command {
     /// Check whether the database (or a backup) is sound, and mend it
     #[command(after_help = check::EXAMPLES)]
     Check(check::Options),
+    /// Tokens that machines enrol with: create, list, delete
+    #[command(subcommand, after_help = agent_token::EXAMPLES)]
+    AgentToken(agent_token::Command),
+    /// Agents: list, revoke, fingerprint
+    #[command(subcommand, after_help = agent::EXAMPLES)]
+    Agent(agent::Command),
     /// Print the description of the REST interface (OpenAPI, JSON)
     #[command(after_help = "Example:\n  gander-hub openapi > openapi.json")]
     Openapi,
@@ -135,6 +143,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::CheckConfig => print(&check_config::text(&effective)),
         Command::User(command) => Box::pin(user::run(&config, command)).await?,
         Command::Token(command) => token::run(&config, command).await?,
+        Command::AgentToken(command) => Box::pin(agent_token::run(&config, command)).await?,
+        Command::Agent(command) => Box::pin(agent::run(&config, command)).await?,
         Command::Backup(options) => Box::pin(backup::run(&config, options)).await?,
         Command::Restore(options) => Box::pin(restore::run(&config, options)).await?,
         Command::Check(options) => return Box::pin(check::run(&config, options)).await,

@@ -149,6 +149,7 @@ impl AgentService for Agents {
         if self.0.shutdown.is_cancelled() {
             return Err(Status::unavailable("the hub stops"));
         }
+        self.make_known(&server).await?;
         let (down, messages) = mpsc::channel(DOWN_BACKLOG);
         let id = agent.id;
         let session = Session::open(Arc::clone(&self.0), agent, server, &peer, down);
@@ -163,6 +164,22 @@ impl AgentService for Agents {
 }
 
 impl Agents {
+    /// Sees to it that ingest knows the server: it drops readings of servers it does not know, and
+    /// one that has enrolled this moment may stream before anybody told.
+    async fn make_known(&self, server: &Server) -> Result<(), Status> {
+        let hub = &self.0;
+        if hub.live.server(server.id).is_some() {
+            return Ok(());
+        }
+        // One of many that enrol at once asks; the others find that it was done for them too.
+        let _turn = hub.making_known.lock().await;
+        if hub.live.server(server.id).is_none() {
+            let told = hub.ingest.servers_changed().await;
+            told.map_err(|error| Status::unavailable(error.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// The agent that the connection's certificate names, and its server.
     async fn who<T>(&self, request: &Request<T>) -> Result<(Agent, Server), Status> {
         let Some((uid, not_after)) = peer(request)?.agent else {

@@ -28,6 +28,7 @@ use tonic::{codec::CompressionEncoding, transport::Server};
 
 use crate::{
     collect::AgentPresence,
+    ingest::IngestHandle,
     live::{AgentBoard, Live},
     model::Reading,
     store::Store,
@@ -68,6 +69,8 @@ pub struct GrpcParts {
     pub presence: AgentPresence,
     /// Who looks at which server.
     pub live: Live,
+    /// Changes that go through ingest.
+    pub ingest: IngestHandle,
     /// Tells others what agents say of themselves.
     pub board: AgentBoard,
     /// Names agents.
@@ -92,10 +95,12 @@ struct Shared {
     readings: mpsc::Sender<Reading>,
     presence: AgentPresence,
     live: Live,
+    ingest: IngestHandle,
     board: AgentBoard,
     authority: Arc<Authority>,
     sessions: Sessions,
     notes: Notes,
+    making_known: tokio::sync::Mutex<()>,
     failures: Failures,
     streams: TaskTracker,
     shutdown: CancellationToken,
@@ -113,10 +118,12 @@ impl Grpc {
             readings: parts.readings,
             presence: parts.presence,
             live: parts.live,
+            ingest: parts.ingest,
             board: parts.board,
             authority: parts.authority,
             sessions: Sessions::new(parts.default_interval),
             notes: Notes::default(),
+            making_known: tokio::sync::Mutex::default(),
             failures: Failures::default(),
             streams: TaskTracker::new(),
             shutdown: parts.shutdown,

@@ -7,6 +7,7 @@
 //!
 //! Decisions are not made here: alerts and states come ready to be written.
 
+mod agent_tokens;
 mod agents;
 mod alerts;
 mod block;

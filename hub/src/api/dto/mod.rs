@@ -7,6 +7,7 @@
 //!   [`super::form::Form`], which reports every wrong field at once; a test holds the two together;
 //! * every other struct serialises all of its fields: what is not known is `null`, never missing.
 
+pub mod agents;
 pub mod alert;
 pub mod backup;
 pub mod event;

@@ -1,6 +1,7 @@
 //! The handlers, by subject. Each reads its request, asks the store, live, ingest or collect,
 //! and writes a DTO; who may call it stands in [`super::routes`].
 
+pub(super) mod agents;
 pub(super) mod alerts;
 pub(super) mod backups;
 pub(crate) mod events;

@@ -15,7 +15,10 @@ fn entries() -> Vec<Entry> {
 
 /// A path that matches the pattern and names nothing that is there.
 fn concrete(pattern: &str) -> String {
-    pattern.replace("{id}", "987654").replace("{*file}", "index.css")
+    pattern
+        .replace("{id}", "987654")
+        .replace("{target}", "pdp11")
+        .replace("{*file}", "index.css")
 }
 
 async fn call(visitor: &Visitor<'_>, entry: &Entry) -> Answer {

@@ -2,6 +2,7 @@
 //! of its own. Requests go through every layer; nothing is replaced but the network.
 
 mod access;
+mod agents;
 mod backups;
 mod data;
 mod enrolment;
@@ -29,6 +30,7 @@ use crate::{
     backup::{BackupConfig, Backups},
     collect::{CollectConfig, Refresh},
     ingest::{Ingest, IngestConfig},
+    live::AgentBoard,
     model::{CollectError, CollectErrorCode, Origin, Reading, Role, ServerId, Timestamp, event::Actor},
     store::{MasterKey, Store, TokenHash},
 };
@@ -88,6 +90,7 @@ impl TestApp {
                 refresh,
             },
             backups: backup_handle,
+            agent_board: AgentBoard::default(),
             settings,
             shutdown: shutdown.clone(),
         });

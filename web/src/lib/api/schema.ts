@@ -4,6 +4,166 @@
  */
 
 export interface paths {
+    "/api/agent-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Enrolment tokens, without the tokens themselves, newest first */
+        get: operations["list_agent_tokens"];
+        put?: never;
+        /**
+         * Make an enrolment token
+         * @description Answers the one line to run on each machine. The only time the token is shown.
+         */
+        post: operations["create_agent_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agent-tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove an enrolment token; agents that enrolled with it stay */
+        delete: operations["delete_agent_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Enrolled agents */
+        get: operations["list_agents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/authority": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where agents and other programs reach gRPC, and the authority they trust */
+        get: operations["agent_authority"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/pending": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Machines that look like a server that is there, and wait for a person */
+        get: operations["list_pending_agents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/pending/{id}/merge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** It is that server: its agent takes the place of the one before */
+        post: operations["merge_agent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/pending/{id}/reject": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** It may not enrol */
+        post: operations["reject_agent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/pending/{id}/separate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** It is another machine: it becomes a server of its own */
+        post: operations["separate_agent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke an agent: its stream is cut, and it does not come back
+         * @description Its server and what was measured stay.
+         */
+        post: operations["revoke_agent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/alerts": {
         parameters: {
             query?: never;
@@ -627,6 +787,125 @@ export interface components {
             /** @description `ssh-ed25519 AAAA…`, as the person has seen it. */
             public_key: string;
         };
+        /** @description An enrolled agent. */
+        Agent: {
+            /** @description When its certificate ends, unless it is renewed before. */
+            certificate_ends_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description What its clock is ahead of the hub's, in milliseconds, as it is corrected for; 0 while they agree.
+             */
+            clock_ahead_ms: number;
+            /**
+             * Format: int64
+             * @description Samples it dropped since it was enrolled, because its disk or its spool was full.
+             */
+            dropped_samples: number;
+            /** @description When it enrolled. */
+            enrolled_at: components["schemas"]["Timestamp"];
+            /** @description Row id. */
+            id: components["schemas"]["AgentId"];
+            last_seen_at: components["schemas"]["Timestamp"] | null;
+            /** @description What its machine says of itself. */
+            machine: components["schemas"]["Machine"];
+            /** @description The server it reads. */
+            server_id: components["schemas"]["ServerId"];
+            stream: components["schemas"]["AgentStream"] | null;
+        };
+        /** @description Where agents reach the hub, and whom they trust. */
+        AgentAuthority: {
+            /** @description `HOST:PORT` of gRPC. */
+            address: string;
+            /** @description The certificate: other programs need it to trust the gRPC port. */
+            certificate_pem: string;
+            /** @description SHA-256 of the authority's certificate, in hexadecimal digits. */
+            sha256: string;
+        };
+        /**
+         * Format: int64
+         * @description Row id of an agent. It is never given again.
+         */
+        AgentId: number;
+        /** @description The stream of an agent. */
+        AgentStream: {
+            /** @description From which address. */
+            address: string;
+            /**
+             * Format: int64
+             * @description What its clock is ahead by the last measurement, in milliseconds.
+             */
+            clock_measured_ms: number | null;
+            /** @description Since when. */
+            connected_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int32
+             * @description The interval it was told, in milliseconds.
+             */
+            interval_ms: number;
+            last_batch_at: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description Samples that lay on its disk when it connected.
+             */
+            spooled_samples: number;
+        };
+        /** @description An enrolment token, without the token. */
+        AgentToken: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description When it stops working. */
+            expires_at: components["schemas"]["Timestamp"];
+            /** @description Group of the servers it makes. */
+            group: string | null;
+            /**
+             * Format: int64
+             * @description Row id.
+             */
+            id: number;
+            /** @description What it is for. */
+            name: string;
+            server_id: components["schemas"]["ServerId"] | null;
+            /** @description Tags of the servers it makes. */
+            tags: string[];
+            /** @description Transport of the servers it makes. */
+            transport: components["schemas"]["Transport"];
+            /**
+             * Format: int32
+             * @description How many have, or wait to.
+             */
+            used: number;
+            /**
+             * Format: int32
+             * @description How many machines may enrol with it.
+             */
+            uses: number;
+        };
+        /** @description An enrolment token to make. */
+        AgentTokenRequest: {
+            /** @description When it stops working; without it, in an hour. */
+            expires_at?: components["schemas"]["Timestamp"];
+            /** @description Group of the servers it makes. */
+            group?: string | null;
+            /**
+             * @description What it is for, 1 to 100 characters; without it, the moment it is made.
+             * @example web servers
+             */
+            name?: string;
+            server_id?: components["schemas"]["ServerId"] | null;
+            /** @description Tags of the servers it makes. */
+            tags?: string[];
+            /**
+             * @description Transport of the servers it makes: `agent` or `auto`.
+             * @default agent
+             */
+            transport: components["schemas"]["Transport"];
+            /**
+             * Format: int32
+             * @description How many machines may enrol with it.
+             * @default 1
+             */
+            uses: number;
+        };
         /** @description One alert. */
         Alert: {
             /**
@@ -811,6 +1090,11 @@ export interface components {
              */
             user_permille: number;
         };
+        /**
+         * @description What a person says of a machine that waits.
+         * @enum {string}
+         */
+        Decision: "merge" | "separate" | "reject";
         /** @description How many rows a deletion removed. */
         DeletedAnswer: {
             /**
@@ -1180,6 +1464,11 @@ export interface components {
          * @enum {string}
          */
         Level: "warning" | "critical";
+        /**
+         * @description Why a machine looks like an enrolled server.
+         * @enum {string}
+         */
+        Likeness: "same_machine" | "same_boot";
         /** @description Load averages in hundredths, as the kernel prints them (`0.42` is 42). */
         Load: {
             /**
@@ -1204,6 +1493,23 @@ export interface components {
             password: string;
             /** @description Log-in name. */
             username: string;
+        };
+        /** @description What a machine says of itself: shown, and compared when it enrols; it proves nothing. */
+        Machine: {
+            /** @description Version of the agent. */
+            agent_version: string;
+            /** @description As `uname -m`. */
+            architecture: string;
+            /** @description `/proc/sys/kernel/random/boot_id`; empty where there is none. */
+            boot_id: string;
+            /** @description Its own host name. */
+            hostname: string;
+            /** @description As `uname -r`. */
+            kernel: string;
+            /** @description `/etc/machine-id`; empty where the machine has none. */
+            machine_id: string;
+            /** @description `Debian GNU/Linux 12 (bookworm)`. */
+            os: string;
         };
         /** @description Physical memory in bytes. `used` is `total - available`. */
         Memory: {
@@ -1270,6 +1576,19 @@ export interface components {
             /** @description When the values were true. */
             timestamp: components["schemas"]["Timestamp"];
         };
+        /** @description A fresh enrolment token. The only time its text is shown. */
+        NewAgentTokenAnswer: {
+            /** @description Architectures (as `uname -m`) the hub has an agent for; on others the line says what to do. */
+            architectures: string[];
+            /** @description The one line to run on the machine, with everything pinned. */
+            command: string;
+            /** @description When the token stops working. */
+            expires_at: components["schemas"]["Timestamp"];
+            /** @description What is stored of it. */
+            info: components["schemas"]["AgentToken"];
+            /** @description The token. */
+            token: string;
+        };
         /** @description A fresh API token. The only time its text is shown. */
         NewTokenAnswer: {
             /** @description What is stored of it. */
@@ -1288,6 +1607,27 @@ export interface components {
             current_password: string;
             /** @description The new one, 8 to 200 characters. */
             new_password: string;
+        };
+        /** @description A machine that waits for a person: is it the server it looks like? */
+        PendingAgent: {
+            /** @description Where it comes from. */
+            address: string;
+            decision: components["schemas"]["Decision"] | null;
+            /** @description When it first asked. */
+            first_asked_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Row id.
+             */
+            id: number;
+            /** @description When it last asked. */
+            last_asked_at: components["schemas"]["Timestamp"];
+            /** @description Why it looks like it. */
+            likeness: components["schemas"]["Likeness"];
+            /** @description What it says of itself. */
+            machine: components["schemas"]["Machine"];
+            /** @description The server it looks like. */
+            server_id: components["schemas"]["ServerId"];
         };
         /** @description Share of the last ten seconds in which tasks stood still for want of a resource, in tenths of a percent. */
         Pressure: {
@@ -2073,6 +2413,295 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_agent_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentToken"][];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_agent_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentTokenRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewAgentTokenAnswer"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_agent_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_agents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Agent"][];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    agent_authority: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentAuthority"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_pending_agents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PendingAgent"][];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    merge_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Carried out when the machine next asks */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    reject_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Told when the machine next asks */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    separate_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Carried out when the machine next asks */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Revoked */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_alerts: {
         parameters: {
             query?: {
@@ -2885,6 +3514,8 @@ export interface operations {
                 to?: string;
                 /** @description At most this many steps, 1 to 5,000 (default 500) */
                 points?: number;
+                /** @description Width of a step in seconds; longer where that would be more than 5,000 steps or nothing so fine is kept */
+                step?: number;
             };
             header?: never;
             path: {
