@@ -48,6 +48,17 @@ build: packages web
 	@cargo build --locked --release -p gander-hub
 	@ls -lh target/release/gander-hub
 
+## agent: the agent as one static program that runs on any Linux of this architecture: target/release-agent/gander-agent
+.PHONY: agent
+agent: packages
+	$(call say,Building the agent)
+	@deploy/build-agent.sh
+
+## packages-agent: the agent as .deb and .rpm in target/packages (whichever of dpkg-deb and rpmbuild is here)
+.PHONY: packages-agent
+packages-agent: agent
+	@deploy/packages/build.sh target/release-agent/gander-agent target/packages
+
 ## test: everything CI runs: formats, lints, licences, unit, web, end-to-end and browser tests (ONLY="fmt clippy" picks stages)
 .PHONY: test
 test:

@@ -15,6 +15,11 @@ use crate::{
     state::{self, StateDir},
 };
 
+/// Where the program is installed unless somebody says otherwise.
+const PROGRAM: &str = "/usr/local/bin/gander-agent";
+const SYSTEMD: &str = include_str!("../../../systemd/gander-agent.service");
+const OPENRC: &str = include_str!("../../../deploy/packages/gander-agent.openrc");
+
 /// Looks at this machine and streams what it sees to a gander hub.
 ///
 /// Without a command it runs: that is what the service does. It listens on no port, runs no command and
@@ -52,6 +57,16 @@ enum Command {
     /// Say in plain words what is wrong: name, way, TLS, clock, certificate, permissions, spool
     #[command(after_help = "Example:\n  gander-agent check\n\nThe exit code is 0 when all is well.")]
     Check,
+    /// Print the systemd unit (or the OpenRC script) that runs this program
+    #[command(after_help = "Example:\n  gander-agent service >/etc/systemd/system/gander-agent.service")]
+    Service {
+        /// The script for OpenRC (Alpine, Gentoo) in place of the systemd unit
+        #[arg(long)]
+        openrc: bool,
+        /// Where the program is installed
+        #[arg(long, default_value = PROGRAM, value_name = "PATH")]
+        program: String,
+    },
     /// Say what the running agent is doing
     #[command(after_help = "Example:\n  gander-agent status")]
     Status,
@@ -90,6 +105,11 @@ pub fn main() -> ExitCode {
         Some(Command::Enroll(enroll)) => runtime.block_on(enroll.run(&state)),
         Some(Command::Check) => runtime.block_on(check::run(&state)),
         Some(Command::Status) => show::run(&state),
+        Some(Command::Service { openrc, program }) => {
+            let text = if openrc { OPENRC } else { SYSTEMD };
+            say(text.replace(PROGRAM, &program).trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
     };
     // A read that hangs in the kernel is not waited for.
     runtime.shutdown_background();
