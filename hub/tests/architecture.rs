@@ -20,12 +20,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("collect", &["model"]),
     ("live", &["model"]),
     ("backup", &["model", "store"]),
+    ("sheet", &["model", "store", "alert"]),
+    ("import", &["model", "store"]),
     ("config", &["model"]),
     ("log", &["config"]),
     ("ingest", &["model", "store", "alert", "live"]),
     (
         "api",
-        &["model", "store", "alert", "live", "ingest", "collect", "backup"],
+        &[
+            "model", "store", "alert", "live", "ingest", "collect", "backup", "sheet",
+        ],
     ),
     ("grpc", &["model", "store", "alert", "live", "ingest", "collect"]),
     (
@@ -37,8 +41,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "grpc", "model", "store", "alert", "live", "ingest", "collect", "backup", "api", "config", "log",
-            "app",
+            "grpc", "model", "store", "alert", "live", "ingest", "collect", "backup", "sheet", "import",
+            "api", "config", "log", "app",
         ],
     ),
 ];

@@ -6,9 +6,13 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "program/bringing_in.rs"]
+mod bringing_in;
 #[path = "program/keeping.rs"]
 mod keeping;
 mod support;
+#[path = "program/taking_out.rs"]
+mod taking_out;
 
 use std::{
     fs,

@@ -55,6 +55,14 @@ pub fn code(alert: &Alert) -> &'static str {
 /// One sentence about an alert, without a full stop.
 #[must_use]
 pub fn render(alert: &Alert, server_name: &str, language: Language) -> String {
+    // Of another system: its own words, in its own language.
+    if let Some(message) = text(&alert.params, "imported_message") {
+        return if message.contains(server_name) {
+            message.to_owned()
+        } else {
+            format!("{server_name}: {message}")
+        };
+    }
     let value = percent(&alert.params, "value_permille");
     let threshold = percent(&alert.params, "threshold_permille");
     let label = &alert.key.label;

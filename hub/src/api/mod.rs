@@ -28,7 +28,6 @@ mod routes;
 mod serve;
 mod server_form;
 mod session_store;
-mod sheet;
 mod state;
 mod stats;
 

@@ -8,7 +8,9 @@ mod agent_token;
 mod backup;
 mod check;
 mod check_config;
+mod export;
 mod health;
+mod import;
 mod password;
 mod restore;
 mod settings;
@@ -81,6 +83,12 @@ enum Command {
     /// Agents: list, revoke, fingerprint
     #[command(subcommand, after_help = agent::EXAMPLES)]
     Agent(agent::Command),
+    /// Write samples, series or alerts into an Excel, CSV or Parquet file; works while the hub runs
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::Options),
+    /// Bring in the servers, values and alerts of the original Python system
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::Options),
     /// Print the description of the REST interface (OpenAPI, JSON)
     #[command(after_help = "Example:\n  gander-hub openapi > openapi.json")]
     Openapi,
@@ -148,6 +156,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Backup(options) => Box::pin(backup::run(&config, options)).await?,
         Command::Restore(options) => Box::pin(restore::run(&config, options)).await?,
         Command::Check(options) => return Box::pin(check::run(&config, options)).await,
+        Command::Export(options) => Box::pin(export::run(&config, options)).await?,
+        Command::Import(options) => Box::pin(import::run(&config, options)).await?,
         Command::Health => return health::run(&config).await,
         Command::Openapi => {}
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gander_probe::Snapshot;
 
-use super::{Alert, AlertId, Event, HostKey, ServerId, ServerState, Timestamp, server::Endpoint};
+use super::{Alert, AlertId, Event, HostKey, SeriesKey, ServerId, ServerState, Timestamp, server::Endpoint};
 
 /// Everything one group of readings changes. Applied whole or not at all. Cheap to clone, so
 /// that a commit that failed is tried again unchanged.
@@ -12,6 +12,8 @@ use super::{Alert, AlertId, Event, HostKey, ServerId, ServerState, Timestamp, se
 pub struct Commit {
     /// New samples, in arrival order. A second sample of the same server and moment is ignored.
     pub samples: Vec<Sample>,
+    /// New samples of single values, likewise: what another system measured.
+    pub bare_samples: Vec<BareSample>,
     /// The state of every server a reading touched (the snapshot in it is not stored again).
     pub states: Vec<(ServerId, Arc<ServerState>)>,
     /// Host keys seen for the first time.
@@ -45,6 +47,18 @@ pub struct Sample {
     pub taken_at: Timestamp,
     /// The values.
     pub snapshot: Arc<Snapshot>,
+}
+
+/// Some values of one server at one moment, without the sections of a snapshot: what it would
+/// have beside them is absent, not zero.
+#[derive(Debug, Clone)]
+pub struct BareSample {
+    /// Whose.
+    pub server_id: ServerId,
+    /// When they were true.
+    pub taken_at: Timestamp,
+    /// The values, each series once.
+    pub values: Vec<(SeriesKey, i64)>,
 }
 
 /// A change of one alert. The engine gives ids itself (it owns the next one), so that a

@@ -40,6 +40,24 @@ pub enum Unit {
     Millicelsius,
 }
 
+impl Unit {
+    /// The unit people and clients see, and how many stored ones make one of it.
+    #[must_use]
+    pub fn shown(self) -> (&'static str, f64) {
+        match self {
+            Self::Permille => ("percent", 10.0),
+            Self::Bytes => ("bytes", 1.0),
+            Self::BytesPerSecond => ("bytes_per_second", 1.0),
+            Self::PerSecond => ("per_second", 1.0),
+            Self::Count => ("count", 1.0),
+            Self::Seconds => ("seconds", 1.0),
+            Self::Hundredths => ("load", 100.0),
+            Self::Microseconds => ("milliseconds", 1000.0),
+            Self::Millicelsius => ("celsius", 1000.0),
+        }
+    }
+}
+
 /// What the label of a metric's series names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

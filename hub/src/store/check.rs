@@ -13,9 +13,8 @@ use sqlx::{Connection, Row};
 use super::cells::pick;
 use super::copy::open_read_only;
 use super::layout::series_of;
-use super::open::{MIGRATOR, has_secrets, key_fits, newest_schema};
-use super::servers::{PASSPHRASE, PASSWORD, PRIVATE_KEY, place};
-use super::{MasterKey, Result, StoreError, verify};
+use super::open::{MIGRATOR, newest_schema};
+use super::{MasterKey, Result, StoreError, secrets, verify};
 use crate::model::{ServerId, Timestamp};
 
 /// Lines of SQLite's own check that are shown; a badly damaged file has thousands.
@@ -176,7 +175,7 @@ pub async fn check(path: &Path, key: Option<&MasterKey>) -> Result<CheckReport> 
 }
 
 impl CheckReport {
-    fn add(&mut self, kind: ProblemKind, what: impl Into<String>) {
+    pub(super) fn add(&mut self, kind: ProblemKind, what: impl Into<String>) {
         self.problems.push(Problem {
             kind,
             what: what.into(),
@@ -201,7 +200,7 @@ async fn look(
         samples(connection, report).await?;
         blocks(connection, report).await?;
         tallies(connection, report).await?;
-        secrets(connection, key, report).await?;
+        secrets::look(connection, key, report).await?;
     }
     Ok(())
 }
@@ -454,47 +453,6 @@ async fn tallies(connection: &mut SqliteConnection, report: &mut CheckReport) ->
                 ServerId(server_id)
             ),
         );
-    }
-    Ok(())
-}
-
-/// Whether the key is the right one, and opens every secret.
-async fn secrets(
-    connection: &mut SqliteConnection,
-    key: Option<&MasterKey>,
-    report: &mut CheckReport,
-) -> Result<()> {
-    if !has_secrets(connection).await? {
-        return Ok(());
-    }
-    let Some(key) = key else {
-        report.key = KeyFit::NoKey;
-        return Ok(());
-    };
-    if !key_fits(connection, key).await? {
-        report.key = KeyFit::Other;
-        return Ok(());
-    }
-    report.key = KeyFit::Fits;
-    let rows = sqlx::query("SELECT id, name, password, private_key, passphrase FROM server")
-        .fetch_all(connection)
-        .await?;
-    for row in &rows {
-        let id = ServerId(row.try_get("id")?);
-        for (column, field) in [
-            ("password", PASSWORD),
-            ("private_key", PRIVATE_KEY),
-            ("passphrase", PASSPHRASE),
-        ] {
-            let sealed: Option<&[u8]> = row.try_get(column)?;
-            if sealed.is_some_and(|sealed| key.open(&place(id, field), sealed).is_none()) {
-                let name: &str = row.try_get("name")?;
-                report.add(
-                    ProblemKind::Secret,
-                    format!("the {field} of server {name} does not open: enter it again"),
-                );
-            }
-        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::events::insert_event;
+use super::layout::Values;
 use super::samples::SampleRow;
 use super::servers::pin_first;
 use super::states::put_state;
@@ -23,26 +24,32 @@ impl Store {
         let (cache, connection) = write.parts()?;
         let servers = cache.servers(connection).await?;
 
-        let mut rows = Vec::with_capacity(commit.samples.len());
-        for sample in &commit.samples {
-            if !servers.contains(&sample.server_id) {
+        let mut rows = Vec::with_capacity(commit.samples.len() + commit.bare_samples.len());
+        let whole = commit
+            .samples
+            .iter()
+            .map(|sample| (sample.server_id, sample.taken_at, Values::Of(&sample.snapshot)));
+        let bare = commit
+            .bare_samples
+            .iter()
+            .map(|sample| (sample.server_id, sample.taken_at, Values::Bare(&sample.values)));
+        for (server_id, taken_at, values) in whole.chain(bare) {
+            if !servers.contains(&server_id) {
                 receipt.orphans += 1;
                 continue;
             }
-            if late::is_folded(&mut cache.folded, connection, sample.server_id, sample.taken_at).await? {
+            if late::is_folded(&mut cache.folded, connection, server_id, taken_at).await? {
                 receipt.duplicates += 1;
                 continue;
             }
-            let placed = cache
-                .place(connection, sample.server_id, sample.taken_at, &sample.snapshot)
-                .await?;
+            let placed = cache.place(connection, server_id, taken_at, values).await?;
             receipt.values += placed.values;
             if placed.dropped > 0 {
-                *receipt.dropped_values.entry(sample.server_id).or_default() += placed.dropped;
+                *receipt.dropped_values.entry(server_id).or_default() += placed.dropped;
             }
             rows.push(SampleRow {
-                server_id: sample.server_id,
-                taken_at: sample.taken_at,
+                server_id,
+                taken_at,
                 placed,
             });
         }

@@ -18,7 +18,7 @@ use super::late::Folded;
 use super::words::to_json;
 use super::{Result, StoreError};
 use crate::model::metric::visit;
-use crate::model::{ServerId, Timestamp};
+use crate::model::{Metric, SeriesKey, ServerId, Timestamp};
 
 /// Series a server may have that were seen within [`LIVE_MS`].
 pub const MAX_SERIES: usize = 1000;
@@ -123,9 +123,9 @@ impl LayoutCache {
         connection: &mut SqliteConnection,
         server_id: ServerId,
         taken_at: Timestamp,
-        snapshot: &Snapshot,
+        values: Values<'_>,
     ) -> Result<Placed> {
-        self.flat.fill(snapshot);
+        self.flat.fill(values);
         if !self.layouts.contains_key(&server_id)
             && let Some(layout) = Layout::load(connection, server_id).await?
         {
@@ -154,6 +154,15 @@ impl LayoutCache {
     }
 }
 
+/// Values to find a place for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Values<'a> {
+    /// Every number of a snapshot.
+    Of(&'a Snapshot),
+    /// These.
+    Bare(&'a [(SeriesKey, i64)]),
+}
+
 /// The values of a snapshot in the order of layouts. Reused from sample to sample.
 #[derive(Debug, Default)]
 struct Flat {
@@ -170,7 +179,7 @@ struct FlatValue {
 }
 
 impl Flat {
-    fn fill(&mut self, snapshot: &Snapshot) {
+    fn fill(&mut self, given: Values<'_>) {
         let Self {
             labels,
             values,
@@ -179,7 +188,7 @@ impl Flat {
         labels.clear();
         values.clear();
         *oversized = 0;
-        visit(snapshot, |metric, label, value| {
+        let mut take = |metric: Metric, label: &str, value| {
             if label.len() > MAX_LABEL_BYTES {
                 *oversized += 1;
                 return;
@@ -191,7 +200,15 @@ impl Flat {
                 label: (start, labels.len()),
                 value,
             });
-        });
+        };
+        match given {
+            Values::Of(snapshot) => visit(snapshot, take),
+            Values::Bare(list) => {
+                for (key, value) in list {
+                    take(key.metric, &key.label, *value);
+                }
+            }
+        }
         let key = |value: &FlatValue| (value.metric, &labels[value.label.0..value.label.1]);
         values.sort_by(|a, b| key(a).cmp(&key(b)));
         // Two of the same name (a mount point mounted over): the first one stands.

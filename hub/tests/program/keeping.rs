@@ -10,7 +10,7 @@ use gander_hub::model::{
 use super::*;
 
 /// Makes a database with a server that has a password, and this many samples.
-fn fill(directory: &Path, samples: i64) -> ServerId {
+pub(super) fn fill(directory: &Path, samples: i64) -> ServerId {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let key = MasterKey::load_or_create(&directory.join("master.key")).unwrap();
@@ -98,7 +98,9 @@ fn a_backup_made_beside_a_running_hub_comes_back() {
     assert_eq!(complaints, "");
     let (_, said, _) = run(gander(directory.path()).arg("check"));
     assert!(said.contains("1000 samples"), "{said}");
-    let (well, log) = Hub::start(&mut gander(directory.path())).stop();
+    let mut hub = Hub::start(&mut gander(directory.path()));
+    hub.line_with("/setup#token=");
+    let (well, log) = hub.stop();
     assert!(well, "{log:#?}");
 }
 

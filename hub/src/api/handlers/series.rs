@@ -16,10 +16,7 @@ use crate::{
         paging,
         state::ApiState,
     },
-    model::{
-        ServerId, Timestamp,
-        metric::{Metric, Unit},
-    },
+    model::{ServerId, Timestamp, metric::Metric},
     store::{SeriesPoints, SeriesQuery, Step},
 };
 
@@ -82,7 +79,7 @@ pub(crate) async fn series(
     }))
 }
 
-fn metrics_field(form: &mut Form) -> Vec<Metric> {
+pub(super) fn metrics_field(form: &mut Form) -> Vec<Metric> {
     let names = form.text("metrics", 1..=2000);
     let Some(names) = form.require("metrics", names) else {
         return Vec::new();
@@ -106,23 +103,8 @@ fn metrics_field(form: &mut Form) -> Vec<Metric> {
     metrics
 }
 
-/// The unit clients see, and how many stored ones make one of it.
-fn shown(unit: Unit) -> (&'static str, f64) {
-    match unit {
-        Unit::Permille => ("percent", 10.0),
-        Unit::Bytes => ("bytes", 1.0),
-        Unit::BytesPerSecond => ("bytes_per_second", 1.0),
-        Unit::PerSecond => ("per_second", 1.0),
-        Unit::Count => ("count", 1.0),
-        Unit::Seconds => ("seconds", 1.0),
-        Unit::Hundredths => ("load", 100.0),
-        Unit::Microseconds => ("milliseconds", 1000.0),
-        Unit::Millicelsius => ("celsius", 1000.0),
-    }
-}
-
 fn column(points: SeriesPoints) -> SeriesColumn {
-    let (unit, divisor) = shown(points.unit);
+    let (unit, divisor) = points.unit.shown();
     #[expect(
         clippy::cast_precision_loss,
         reason = "above 2^53 (9 PB) JSON loses the last bytes anyway"

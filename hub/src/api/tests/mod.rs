@@ -7,6 +7,7 @@ mod backups;
 mod data;
 mod enrolment;
 mod envelope;
+mod export;
 mod files;
 mod live;
 mod people;

@@ -64,6 +64,7 @@ async fn a_sample_counts_once_and_those_of_deleted_servers_not_at_all() {
             sample(server.id, NOW.0, snapshot(2, true)),
             sample(gone.id, NOW.0, snapshot(3, true)),
         ],
+        bare_samples: Vec::new(),
         states: vec![(gone.id, Arc::new(offline())), (server.id, Arc::new(offline()))],
         pins: vec![pin(&gone, 'a'), pin(&server, 'b')],
         alerts: vec![

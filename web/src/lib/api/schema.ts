@@ -271,9 +271,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * A sheet of metrics, alerts or servers
-         * @description Excel or CSV (UTF-8 with a byte order mark), streamed. Texts that a spreadsheet would run as
-         *     a formula are neutralised.
+         * A sheet of metrics, series, alerts or servers
+         * @description Excel, CSV (UTF-8 with a byte order mark) or Parquet, streamed. `metrics` has every sample in the
+         *     columns of `GET /api/metrics`; `series` has any metrics in steps, with minimum, mean and maximum.
+         *     Texts that a spreadsheet would run as a formula are neutralised in Excel and CSV.
          */
         get: operations["export"];
         put?: never;
@@ -2900,12 +2901,16 @@ export interface operations {
     export: {
         parameters: {
             query: {
-                /** @description metrics, alerts or servers */
+                /** @description metrics, series, alerts or servers */
                 kind: string;
-                /** @description xlsx (default) or csv */
+                /** @description xlsx (default), csv or parquet */
                 format?: string;
                 /** @description Of one server */
                 server_id?: number;
+                /** @description Of series: names separated by commas, e.g. cpu.usage,memory.usage */
+                metrics?: string;
+                /** @description Of series: seconds of a step, e.g. 300; by default as the time is long */
+                step?: number;
                 /** @description The last so many hours, instead of from and to */
                 hours?: number;
                 /** @description First moment, RFC 3339 */
@@ -2929,6 +2934,7 @@ export interface operations {
                 content: {
                     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": number[];
                     "text/csv": string;
+                    "application/vnd.apache.parquet": number[];
                 };
             };
             /** @description The one error envelope */

@@ -7,6 +7,8 @@ import type { Dict } from './index.svelte';
 
 /** What, how much, and against which threshold or for which cause. */
 export function alertMessage(alert: Alert, dict: Dict, format: Formatter): string {
+  // Brought in from another system: in its own words.
+  if (typeof alert.params.imported_message === 'string') return alert.message;
   const sentences = dict.alerts.messages;
   const share = (name: string) => {
     const value = alert.params[name];

@@ -3,32 +3,17 @@
 
 use std::io::Write;
 
-use axum::body::Bytes;
 use rust_xlsxwriter::{Format, FormatAlign, Workbook, Worksheet, XlsxError};
-use tokio::sync::mpsc;
 
-use super::{Cell, ChannelWriter, Column, Row, Rows};
+use super::{Cell, Column, Layout, Row, Rows};
 
 /// Rows an Excel sheet holds, the heading included; more go on another sheet.
 const MOST_ROWS: u32 = 1_048_576;
 /// Characters an Excel cell holds.
 const MOST_CHARACTERS: usize = 32_767;
 
-/// Writes the workbook in a blocking thread; the receiver gets its bytes.
-pub(in crate::api) fn write(
-    name: &'static str,
-    columns: Vec<Column>,
-    mut rows: Rows,
-) -> mpsc::Receiver<Result<Bytes, std::io::Error>> {
-    let (sender, receiver) = mpsc::channel(4);
-    tokio::task::spawn_blocking(move || {
-        let failures = sender.clone();
-        if let Err(error) = write_all(name, &columns, &mut rows, MOST_ROWS, ChannelWriter::new(sender)) {
-            tracing::warn!(%error, "an export was cut off");
-            let _ = failures.blocking_send(Err(error));
-        }
-    });
-    receiver
+pub(super) fn write(layout: &Layout, rows: &mut Rows, output: impl Write + Send) -> std::io::Result<()> {
+    write_all(layout.title, &layout.columns, rows, MOST_ROWS, output)
 }
 
 fn write_all(
@@ -136,7 +121,10 @@ fn other(error: XlsxError) -> std::io::Error {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
+    use crate::sheet::Kind;
 
     #[test]
     fn a_day_count_is_excels() {
@@ -156,7 +144,9 @@ mod tests {
         }
         drop(sender);
         let columns = [Column {
+            name: "n",
             heading: "n",
+            kind: Kind::Number,
             width: 8,
         }];
         let mut output = Vec::new();

@@ -2,28 +2,9 @@
 
 use std::{borrow::Cow, io::Write};
 
-use axum::body::Bytes;
-use tokio::sync::mpsc;
+use super::{Cell, Column, Rows};
 
-use super::{Cell, ChannelWriter, Column, Rows};
-
-/// Writes the sheet in a blocking thread; the receiver gets its bytes.
-pub(in crate::api) fn write(
-    columns: Vec<Column>,
-    mut rows: Rows,
-) -> mpsc::Receiver<Result<Bytes, std::io::Error>> {
-    let (sender, receiver) = mpsc::channel(4);
-    tokio::task::spawn_blocking(move || {
-        let failures = sender.clone();
-        if let Err(error) = write_all(&columns, &mut rows, ChannelWriter::new(sender)) {
-            tracing::warn!(%error, "an export was cut off");
-            let _ = failures.blocking_send(Err(error));
-        }
-    });
-    receiver
-}
-
-fn write_all(columns: &[Column], rows: &mut Rows, mut output: impl Write) -> std::io::Result<()> {
+pub(super) fn write(columns: &[Column], rows: &mut Rows, mut output: impl Write) -> std::io::Result<()> {
     output.write_all("\u{feff}".as_bytes())?;
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
@@ -65,8 +46,10 @@ fn harmless(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::mpsc;
+
     use super::*;
-    use crate::model::Timestamp;
+    use crate::{model::Timestamp, sheet::Kind};
 
     #[test]
     fn what_looks_like_a_formula_is_made_a_text() {
@@ -100,9 +83,14 @@ mod tests {
             ]]))
             .unwrap();
         drop(sender);
-        let columns = ["名称", "Use", "None", "Time"].map(|heading| Column { heading, width: 10 });
+        let columns = ["名称", "Use", "None", "Time"].map(|heading| Column {
+            name: "any",
+            heading,
+            kind: Kind::Text,
+            width: 10,
+        });
         let mut output = Vec::new();
-        write_all(&columns, &mut rows, &mut output).unwrap();
+        write(&columns, &mut rows, &mut output).unwrap();
         assert_eq!(
             String::from_utf8(output).unwrap(),
             "\u{feff}名称,Use,None,Time\r\n\"a \"\"quoted\"\", text\nin lines\",42.5,,1970-01-01T00:00:00.000Z\r\n"
