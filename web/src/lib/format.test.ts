@@ -42,6 +42,16 @@ describe('numbers', () => {
 });
 
 describe('spans', () => {
+  it('says how far a clock is off, and which way', () => {
+    expect([en.offset(1250), en.offset(-40), en.offset(3_600_000)]).toEqual(['+1.25 s', '−0.04 s', '+1 h']);
+  });
+
+  it('says years where they are whole', () => {
+    expect([en.span(365 * 86_400), zh.span(730 * 86_400)]).toEqual(['1 y', '2年']);
+    expect(en.span(400 * 86_400)).toBe('400 d');
+    expect(en.span(null)).toBe(absent);
+  });
+
   it('shows the two largest units', () => {
     expect(en.duration(0)).toBe('0 s');
     expect(en.duration(61)).toBe('1 min 1 s');

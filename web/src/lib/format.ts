@@ -106,6 +106,24 @@ export class Formatter {
       .join(unit.gap);
   }
 
+  /** `+1.25 s`: how far a clock is ahead, from milliseconds. */
+  offset(milliseconds: Value): string {
+    if (!known(milliseconds)) return absent;
+    const seconds = milliseconds / 1000;
+    const size = Math.abs(seconds);
+    const sign = seconds < 0 ? '−' : '+';
+    return size < 100 ? `${sign}${this.number(size, 2)} s` : `${sign}${this.duration(size)}`;
+  }
+
+  /** `5 y`, `45 d`: a long span in the largest unit that says it exactly. */
+  span(seconds: Value): string {
+    if (!known(seconds)) return absent;
+    const year = 365 * 86_400;
+    if (seconds < year || seconds % year !== 0) return this.duration(seconds);
+    const count = this.number(seconds / year);
+    return this.language === 'zh' ? `${count}年` : `${count} y`;
+  }
+
   /** `2 min`: the largest unit alone, for "2 min ago". */
   roughly(seconds: Value): string {
     if (!known(seconds)) return absent;

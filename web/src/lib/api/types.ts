@@ -4,6 +4,9 @@ import type { components } from './schema';
 
 type Schemas = components['schemas'];
 
+export type Agent = Schemas['Agent'];
+export type AgentAuthority = Schemas['AgentAuthority'];
+export type AgentToken = Schemas['AgentToken'];
 export type Alert = Schemas['Alert'];
 export type ApiToken = Schemas['ApiToken'];
 export type Backups = Schemas['Backups'];
@@ -19,7 +22,9 @@ export type HostKeyAnswer = Schemas['HostKeyAnswer'];
 export type Latest = Schemas['Latest'];
 export type Level = Schemas['Level'];
 export type MetricRow = Schemas['MetricRow'];
+export type NewAgentTokenAnswer = Schemas['NewAgentTokenAnswer'];
 export type NewTokenAnswer = Schemas['NewTokenAnswer'];
+export type PendingAgent = Schemas['PendingAgent'];
 export type Role = Schemas['Role'];
 export type SeriesAnswer = Schemas['SeriesAnswer'];
 export type Server = Schemas['Server'];

@@ -37,6 +37,8 @@ export const errorsEn: Errors = {
     too_much_output: () =>
       'The server sent more than a reading may hold. Look for noise in its log-in scripts.',
     not_linux: () => 'This is not a Linux machine: gander reads Linux only.',
+    agent_silent: () =>
+      'Its agent has sent nothing for two intervals. Check that the machine is up, that gander-agent runs there (systemctl status gander-agent), and that it reaches the gRPC port of the hub.',
     local: () => "The hub's own machine could not be read.",
   },
   api: {
@@ -72,6 +74,8 @@ export const errorsEn: Errors = {
     upgrade_required: 'Live values need a WebSocket: a proxy in between does not let it through.',
     invalid_token: 'This API token is not valid (any more).',
     backup_running: 'A backup is being made already.',
+    no_agent:
+      'This hub has no agent for that platform: put one into the directory of grpc.agent_directory (GANDER_AGENT_DIRECTORY).',
     shutting_down: 'The hub is shutting down.',
   },
   retryAfter: (span) => `Try again in ${span}.`,

@@ -1,6 +1,7 @@
 // English, composed of a file for each page. Its shape is the dictionary's type: a key that is
 // missing in ../zh/ does not compile.
 
+import * as agents from './agents';
 import * as alerts from './alerts';
 import * as charts from './charts';
 import * as common from './common';
@@ -22,6 +23,7 @@ export const en = {
   ...server,
   ...charts,
   ...form,
+  ...agents,
   ...alerts,
   ...data,
   ...events,

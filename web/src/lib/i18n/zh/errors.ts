@@ -25,6 +25,8 @@ export const errorsZh: Errors = {
     probe_failed: () => '登录 shell 没有运行采集脚本：该用户需要 shell，或 gander 的强制命令。',
     too_much_output: () => '服务器的输出超过一次读取的上限，请检查登录脚本是否有多余输出。',
     not_linux: () => '这不是 Linux 机器：gander 只读取 Linux。',
+    agent_silent: () =>
+      '代理程序已有两个间隔没有发送数据。请检查机器是否开机、gander-agent 是否在运行（systemctl status gander-agent），以及它能否访问中枢的 gRPC 端口。',
     local: () => '无法读取本机数据。',
   },
   api: {
@@ -59,6 +61,8 @@ export const errorsZh: Errors = {
     upgrade_required: '实时数据需要 WebSocket：中间的代理没有放行。',
     invalid_token: '此 API 令牌无效或已失效。',
     backup_running: '已有备份正在进行。',
+    no_agent:
+      '此中枢没有该平台的代理程序：请把它放入 grpc.agent_directory（GANDER_AGENT_DIRECTORY）指定的目录。',
     shutting_down: '监控中枢正在关闭。',
   },
   retryAfter: (span) => `请在 ${span}后重试。`,

@@ -1,6 +1,7 @@
 // 中文，每页一个文件。类型即英文词典：缺一个键就无法编译。
 
 import type { Dict } from '../en';
+import * as agents from './agents';
 import * as alerts from './alerts';
 import * as charts from './charts';
 import * as common from './common';
@@ -22,6 +23,7 @@ export const zh: Dict = {
   ...server,
   ...charts,
   ...form,
+  ...agents,
   ...alerts,
   ...data,
   ...events,
