@@ -14,5 +14,6 @@ mod agent;
 mod grpc {
     mod enrolment;
     mod identity;
+    mod monitor;
     mod stream;
 }

@@ -6,25 +6,33 @@
 //! it is (TCP); a proxy that ends TLS itself serves `MonitorService` only, whose callers are known
 //! by a token.
 
+mod access;
 mod agents;
 mod authority;
 mod clock;
 mod incoming;
 mod limit;
 mod machine;
+mod monitor;
 mod report;
 mod sessions;
+mod shapes;
 mod steward;
 mod tls;
+mod watch;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use gander_proto::{limits, v1::agent_service_server::AgentServiceServer};
+use gander_proto::{
+    DESCRIPTORS, limits,
+    v1::{agent_service_server::AgentServiceServer, monitor_service_server::MonitorServiceServer},
+};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{codec::CompressionEncoding, transport::Server};
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     collect::AgentPresence,
@@ -33,8 +41,10 @@ use crate::{
     model::Reading,
     store::Store,
 };
+use access::Guard;
 use agents::Agents;
 use limit::Failures;
+use monitor::Monitor;
 use sessions::Sessions;
 use steward::Notes;
 use tls::HubCertificate;
@@ -56,6 +66,8 @@ const HEADER_BYTES: u32 = 16 * 1024;
 const PENDING_RESETS: usize = 32;
 /// A silent connection is asked for a sign of life this often, and has this long for it.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15));
+/// Bytes of a request of `MonitorService`.
+const REQUEST_BYTES: usize = 64 * 1024;
 /// What streams may take to end when the hub stops.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -147,6 +159,19 @@ impl Grpc {
         let agents = AgentServiceServer::new(Agents(Arc::clone(&hub)))
             .max_decoding_message_size(limits::MESSAGE_BYTES)
             .accept_compressed(CompressionEncoding::Gzip);
+        let monitor = MonitorServiceServer::new(Monitor::new(Arc::clone(&hub)))
+            .max_decoding_message_size(REQUEST_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let describe = || {
+            tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS)
+        };
+        let guarded = Arc::clone(&hub);
+        let guard = tower::layer::layer_fn(move |inner| Guard {
+            hub: Arc::clone(&guarded),
+            inner,
+        });
         let serve = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -155,7 +180,12 @@ impl Grpc {
             .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
+            .layer(guard)
             .add_service(agents)
+            .add_service(monitor)
+            .add_service(health)
+            .add_service(describe().build_v1()?)
+            .add_service(describe().build_v1alpha()?)
             .serve_with_incoming_shutdown(
                 ReceiverStream::new(connections),
                 shutdown.clone().cancelled_owned(),
@@ -167,12 +197,41 @@ impl Grpc {
                 () = async { shutdown.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => Ok(()),
             }
         };
-        let (served, (), (), ()) = tokio::join!(
+        let (served, (), (), (), ()) = tokio::join!(
             serve,
             accept,
+            report_health(hub.ingest.clone(), reporter, shutdown.clone()),
             steward::run(hub, shutdown.clone()),
             certificate.renew(&shutdown)
         );
         served.map_err(Into::into)
+    }
+}
+
+/// Tells the health service how the hub is: well while what is measured becomes durable.
+async fn report_health(ingest: IngestHandle, reporter: HealthReporter, shutdown: CancellationToken) {
+    const SERVICES: [&str; 3] = ["", "gander.v1.AgentService", "gander.v1.MonitorService"];
+    let mut progress = ingest.watch_progress();
+    let mut told = None;
+    loop {
+        let is_well = progress.borrow_and_update().failing_since.is_none() && !shutdown.is_cancelled();
+        if told != Some(is_well) {
+            told = Some(is_well);
+            let status = if is_well {
+                ServingStatus::Serving
+            } else {
+                ServingStatus::NotServing
+            };
+            for service in SERVICES {
+                reporter.set_service_status(service, status).await;
+            }
+        }
+        if shutdown.is_cancelled() {
+            return;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            Ok(()) = progress.changed() => {}
+        }
     }
 }

@@ -77,6 +77,13 @@ impl Session {
             .sessions
             .open(agent.id, &server, || focus.borrow().contains(&server.id));
         let interval = orders.borrow().directive(0).interval_ms;
+        // What is in the store trails; a correction must not change by a mere reconnect.
+        let clock_ahead_ms = hub
+            .board
+            .get(agent.id)
+            .map(|before| before.clock_ahead_ms)
+            .or_else(|| hub.notes.clock_ahead_ms(agent.id))
+            .unwrap_or(agent.clock_ahead_ms);
         hub.board.put(
             agent.id,
             AgentLive {
@@ -85,7 +92,7 @@ impl Session {
                 address: peer.ip().to_string(),
                 last_batch_at: None,
                 clock_measured_ms: None,
-                clock_ahead_ms: agent.clock_ahead_ms,
+                clock_ahead_ms,
                 dropped: agent.dropped,
                 spooled_samples: 0,
                 interval_ms: interval,
@@ -94,7 +101,7 @@ impl Session {
         Self {
             presence: hub.presence.stream(server.id),
             machine: agent.machine.clone(),
-            clock: Clock::new(agent.clock_ahead_ms),
+            clock: Clock::new(clock_ahead_ms),
             dropped: agent.dropped,
             hub,
             agent,

@@ -39,6 +39,12 @@ impl Notes {
         notes.insert(seen.id, seen);
     }
 
+    /// The correction that was noted last of an agent, if it is not written down yet.
+    pub(super) fn clock_ahead_ms(&self, id: AgentId) -> Option<i64> {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.get(&id).map(|seen| seen.clock_ahead_ms)
+    }
+
     fn take(&self) -> Vec<AgentSeen> {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         notes.drain().map(|(_, seen)| seen).collect()
