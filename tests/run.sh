@@ -139,6 +139,8 @@ stage_browser() {
   npm_packages tests/browser
   make web
   stage_build
+  # One flow enrols the real agent; no test target builds it.
+  cargo build --locked --quiet -p gander-agent
   tests/as-root.sh "$CARGO_TARGET_DIR/debug/browser" </dev/null
 }
 

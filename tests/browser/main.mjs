@@ -8,6 +8,7 @@ import { launch, Complaints } from './lib/browser.mjs';
 import { check, patience, run, same, sum } from './lib/checks.mjs';
 import { Hub } from './lib/hub.mjs';
 import { addServer } from './flows/add-server.mjs';
+import { agents } from './flows/agents.mjs';
 import { alerts } from './flows/alerts.mjs';
 import { data } from './flows/data.mjs';
 import { firstStart, logIn, localServerLive } from './flows/entrance.mjs';
@@ -61,6 +62,7 @@ try {
     'Server page': serverPage,
     Zoom: zoom,
     'Cards and table': fleetViews,
+    Agents: agents,
     Alerts: alerts,
     'Data management': data,
     Language: language,
