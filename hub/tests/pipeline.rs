@@ -390,6 +390,19 @@ async fn inside_a_small_disk() {
     sending.await.unwrap();
     hub.committed(3001).await;
     assert_eq!(hub.handle.progress().failing_since, None);
+    let query = EventQuery {
+        kind: Some(EventKind::StorageFailed),
+        limit: 10,
+        ..EventQuery::default()
+    };
+    let events = hub.store.events(&query).await.unwrap();
+    assert_eq!(events.len(), 1, "it is on record once");
+    assert!(
+        events[0].event.details["reason"]
+            .as_str()
+            .unwrap()
+            .contains("full")
+    );
     let samples = hub.store.count_samples(&ALL).await.unwrap();
     assert_eq!(samples, 3001, "nothing lost, nothing twice");
     let alerts = hub.store.alerts(&alerts_query()).await.unwrap();

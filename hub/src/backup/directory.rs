@@ -156,7 +156,7 @@ pub fn list(directory: &Path) -> std::io::Result<Vec<Backup>> {
             bytes: metadata.len(),
         });
     }
-    backups.sort_by(|a, b| b.taken_at.cmp(&a.taken_at));
+    backups.sort_by_key(|backup| std::cmp::Reverse(backup.taken_at));
     Ok(backups)
 }
 

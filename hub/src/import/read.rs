@@ -179,9 +179,8 @@ pub(super) fn moment(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     let seconds: f64 = text.parse().ok()?;
     // Between 2001 and 2286: anything else is no time.
     #[expect(clippy::cast_possible_truncation, reason = "below 10^13")]
-    (1e9..1e10)
-        .contains(&seconds)
-        .then(|| Timestamp((seconds * 1000.0) as i64))
+    let moment = Timestamp((seconds * 1000.0) as i64);
+    (1e9..1e10).contains(&seconds).then_some(moment)
 }
 
 /// What an alert is about.

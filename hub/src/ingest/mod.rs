@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     alert::Policy,
     live::{Delta, Live},
-    model::{Actor, Alert, Reading, ServerId, Timestamp},
+    model::{Actor, Alert, Event, EventKind, Reading, ServerId, Timestamp},
     store::{Store, StoreError},
 };
 use desk::{Desk, Work};
@@ -297,6 +297,7 @@ impl Ingest {
             return;
         }
         if let Some(Unsaved { mut work, .. }) = self.unsaved.take() {
+            let before = Arc::clone(&self.progress.borrow());
             self.note_success(&work);
             for judged in &mut work.judged {
                 self.refused.remove(&judged.server_id);
@@ -305,6 +306,8 @@ impl Ingest {
                 }
             }
             self.tell(work.delta);
+            // Last: what is stored is told by now, should the end of the hub come in between.
+            self.record_end_of_failure(&before).await;
         }
     }
 
@@ -384,6 +387,21 @@ impl Ingest {
             progress.failing_since.get_or_insert(Timestamp::now());
             progress.last_error = Some(error.to_string());
         });
+    }
+
+    /// Puts on record that nothing could be stored for a while: meanwhile there was no place for it.
+    async fn record_end_of_failure(&self, before: &Progress) {
+        let Some(since) = before.failing_since else { return };
+        let event = Event {
+            at: Timestamp::now(),
+            kind: EventKind::StorageFailed,
+            server_id: None,
+            actor: None,
+            details: serde_json::json!({ "since": since, "reason": before.last_error }),
+        };
+        if let Err(error) = self.store.record_event(&event).await {
+            tracing::warn!(%error, "the record of what failed could not be written");
+        }
     }
 
     fn note_success(&self, work: &Work) {

@@ -128,6 +128,9 @@ impl ProblemKind {
     }
 }
 
+/// Which cells to read into which slots.
+type Cells = Vec<(u32, u32)>;
+
 /// A damaged sample, or one that belongs to nobody.
 pub(super) struct BadSample {
     pub(super) server_id: i64,
@@ -377,7 +380,7 @@ pub(super) async fn bad_samples(
         .into_iter()
         .collect();
     // Of every layout its server, and the cells to read: all of them.
-    let mut layouts: HashMap<i64, (i64, Option<Vec<(u32, u32)>>)> = HashMap::new();
+    let mut layouts: HashMap<i64, (i64, Option<Cells>)> = HashMap::new();
     for row in sqlx::query("SELECT id, server_id, series FROM layout")
         .fetch_all(&mut *connection)
         .await?

@@ -19,7 +19,7 @@ pub struct Health {
     pub version: &'static str,
     /// Each check by name: `store`, `ingest`.
     pub checks: BTreeMap<&'static str, Check>,
-    /// What somebody should look at, though the hub works: `backup` when the last one failed.
+    /// What somebody should look at, though the hub works: a failed `backup`, little room on the `disk`.
     pub warnings: BTreeMap<&'static str, String>,
 }
 

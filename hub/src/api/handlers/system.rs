@@ -18,6 +18,7 @@ use crate::{
     },
     ingest::Progress,
     model::Timestamp,
+    store,
 };
 
 /// Ingest goes round at least every second; a commit of a busy disk may take some.
@@ -56,10 +57,21 @@ pub(crate) async fn health(State(state): State<ApiState>) -> (StatusCode, Json<H
     (status, Json(health))
 }
 
+/// Below this the disk of the database is said to be running full: room for some hours, and for
+/// the log while a backup is made.
+const LITTLE_ROOM_BYTES: u64 = 256 << 20;
+
 /// What needs a person, but not another hub: never a reason for 503. Everybody may read it, so
 /// it names no path.
 fn warnings(state: &ApiState) -> BTreeMap<&'static str, String> {
     let mut warnings = BTreeMap::new();
+    let free = store::free_bytes(state.store.path()).ok();
+    if let Some(free) = free.filter(|free| *free < LITTLE_ROOM_BYTES) {
+        warnings.insert(
+            "disk",
+            format!("the disk that holds the database has {free} bytes free: make room, before readings cannot be stored"),
+        );
+    }
     if let Some(error) = state.backups.state().last_error {
         warnings.insert(
             "backup",

@@ -1284,7 +1284,7 @@ export interface components {
             status: string;
             /** @description The hub's version. */
             version: string;
-            /** @description What somebody should look at, though the hub works: `backup` when the last one failed. */
+            /** @description What somebody should look at, though the hub works: a failed `backup`, little room on the `disk`. */
             warnings: {
                 [key: string]: string;
             };
