@@ -74,7 +74,7 @@ lint:
 test-deploy:
 	@tests/deploy/run.sh
 
-## bench: the benchmarks (figures depend on the machine; nothing is asserted); ONLY="poll store micro" picks some, RECORDING=FILE their samples
+## bench: the benchmarks (figures depend on the machine; nothing is asserted); ONLY="poll store micro agents" picks some, RECORDING=FILE their samples
 .PHONY: bench
 bench: packages web
 	@deploy/install-packages.sh bench

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# make bench: runs the benchmarks named, or all of them. As root where real sshd accounts are needed.
-#   tests/bench/run.sh [poll] [store] [micro]
+# make bench: runs the benchmarks named; poll, store and micro by default. As root where real sshd accounts are needed.
+#   tests/bench/run.sh [poll] [store] [micro] [agents]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,11 +15,15 @@ for part in "${@:-poll store micro}"; do
       micro) cargo bench --locked -p gander-hub --benches ;;
       store)
         # The rivals answer over HTTP, so the real hub does, too.
-        cargo build --locked --release -p gander-hub
-        cargo bench --locked -p gander-e2e --bench history
+        cargo build --locked --release -p gander-hub -p gander-e2e --bin gander-hub
+        cargo bench --locked -p gander-hub -p gander-e2e --bench history
+        ;;
+      agents)
+        cargo build --locked --release -p gander-hub -p gander-e2e --bin gander-hub
+        cargo bench --locked -p gander-hub -p gander-e2e --bench agents
         ;;
       *)
-        echo "There is no benchmark \"$name\": poll, store, micro" >&2
+        echo "There is no benchmark \"$name\": poll, store, micro, agents" >&2
         exit 1
         ;;
     esac

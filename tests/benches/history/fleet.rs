@@ -4,8 +4,10 @@
 //! second), none with the same numbers; server `i` has the one of second `i % n`. Where more
 //! servers than that are wanted, the copies begin at another place of the series (and go on at its
 //! beginning), so that no two servers have equal blocks. All three stores compress each series for
-//! itself, so copies help none of them. Within a server nothing is repeated unless a span longer
-//! than the recording is asked for; then the next second's series follows, and so on.
+//! itself, so copies help none of them. Where more samples are asked for than one series has, the
+//! next second's series follows, and so on: the same machine at the same time, but other numbers
+//! where something moves fast. What moves slowly comes again; of the three, only VictoriaMetrics (zstd
+//! over 8,192 values of a series) can make use of that.
 
 use std::sync::Arc;
 

@@ -98,8 +98,7 @@ fn directory() -> TempDir {
 
 /// The same samples into all three: bytes, speed, and a query.
 async fn sizes(recording: &Recording, step: usize) {
-    // Copies only where a pace yields too few series of its own.
-    let fleet = Fleet::new(recording, step, if step == 1 { 5 } else { 20 }, None);
+    let fleet = long_fleet(recording, step, if step == 1 { 5 } else { 20 });
     println!(
         "\n### {} servers × {} samples at {step} s\n",
         fleet.servers(),
@@ -135,6 +134,13 @@ async fn sizes(recording: &Recording, step: usize) {
         None,
         None,
     );
+}
+
+/// At a slow pace all the series of a recording one after the other: a store that holds an hour of a
+/// server is mostly dictionary.
+fn long_fleet(recording: &Recording, step: usize, servers: usize) -> Fleet {
+    let length = (step > 1).then(|| recording.seconds().saturating_sub(2 * step));
+    Fleet::new(recording, step, servers, length)
 }
 
 fn row(name: &str, filled: &Filled, query: Option<Duration>, beside: Option<&Filled>) {
@@ -194,8 +200,8 @@ fn jiff_text(time: Timestamp) -> String {
         .replace('+', "%2B")
 }
 
-/// What each class of metrics takes, alone in a database: its series, their times and rows, the
-/// dictionary, everything.
+/// What each class of metrics takes, alone in a database, with its times, roll-ups and dictionary: how
+/// much larger the file is than one in which the servers are enrolled and nothing else.
 async fn classes(recording: &Recording) {
     type Keep = fn(&Snapshot) -> Snapshot;
     macro_rules! only {
@@ -218,16 +224,20 @@ async fn classes(recording: &Recording) {
     ];
     println!("\n### Bytes a value by class, each alone in a database\n");
     println!("| class | values a sample | at 10 s | at 1 s |\n|---|---:|---:|---:|");
-    let paces = [(10, 10), (1, 2)].map(|(step, servers)| Fleet::new(recording, step, servers, None));
+    let paces = [(10, 4), (1, 4)].map(|(step, servers)| long_fleet(recording, step, servers));
     for (name, keep) in classes {
         let mut densities = Vec::new();
         let mut values = 0;
         for fleet in &paces {
             let home = directory();
+            let mut empty = Ours::open(&home.path().join("empty.db")).await;
+            empty.enrol(fleet.servers(), Timestamp(fleet.start)).await;
+            let empty = empty.close().await;
             let mut ours = Ours::open(&home.path().join("gander.db")).await;
             let filled = ours.fill(fleet, keep).await;
             values = filled.values / (fleet.length * fleet.servers()) as u64;
-            densities.push(ours.close().await as f64 / filled.values.max(1) as f64);
+            let grown = ours.close().await.saturating_sub(empty);
+            densities.push(grown as f64 / filled.values.max(1) as f64);
         }
         println!(
             "| {name} | {values} | {:.3} | {:.3} |",
