@@ -12,7 +12,11 @@ use tracing_subscriber::{
 /// Starts logging for the life of the program; a second call changes nothing. `level` is `error`,
 /// `warn`, `info`, `debug` or `trace`; anything else is `info`.
 pub(crate) fn start(level: &str) {
-    let level = level.parse().unwrap_or(LevelFilter::INFO);
+    // Nothing said would be read as `error`.
+    let level = Some(level)
+        .filter(|level| !level.trim().is_empty())
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(LevelFilter::INFO);
     let journal = std::env::var_os("JOURNAL_STREAM").is_some() && !std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)

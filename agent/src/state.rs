@@ -121,6 +121,12 @@ impl StateDir {
                 path: self.0.clone(),
                 source,
             })?;
+        // Whoever comes first makes it: `check` is often run by root.
+        self.give_to_owner(&file).map_err(|source| StateError::File {
+            path: path.clone(),
+            what: "given to the agent's user",
+            source,
+        })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::InUse { path: self.0.clone() }),

@@ -10,6 +10,7 @@
     reason = "a test's support panics where the test would"
 )]
 
+pub mod agent;
 pub mod api;
 pub mod collecting;
 pub mod crash;
