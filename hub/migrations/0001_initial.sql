@@ -50,6 +50,7 @@ CREATE TABLE status (
     failure_count INTEGER NOT NULL CHECK (failure_count >= 0),
     error         TEXT CHECK (json_valid(error)),
     origin        TEXT,
+    path          TEXT CHECK (json_valid(path)),
     boot_id       TEXT,
     system        TEXT CHECK (json_valid(system))
 ) STRICT;

@@ -104,6 +104,7 @@ async fn serve(
         default_interval: config.interval,
         ..CollectConfig::default()
     };
+    let presence = AgentPresence::new();
     let servers = targets.borrow().len();
     let shutdown = CancellationToken::new();
     let authority = Authority::load(&store).await?;
@@ -111,7 +112,7 @@ async fn serve(
     let grpc = Grpc::new(GrpcParts {
         store: store.clone(),
         readings: reading_sender.clone(),
-        presence: AgentPresence::new(),
+        presence: presence.clone(),
         live: live.clone(),
         ingest: ingest_handle.clone(),
         board: board.clone(),
@@ -126,6 +127,7 @@ async fn serve(
         live.focus(),
         refresh,
         reading_sender,
+        presence,
     );
     let (backups, backup_handle) = Backups::new(store.clone(), backup_config(config));
     let (api_state, feed) = ApiState::new(ApiParts {

@@ -11,9 +11,10 @@ mod support;
 use gander_hub::{
     ingest::{IngestError, Resolve},
     model::{
-        Actor, CollectErrorCode, EventKind, Level, ServerId, Status,
+        Actor, CollectErrorCode, EventKind, Level, Origin, ServerId, Status, Transport,
         alert::{AlertPhase, Rule},
         reading::{Contact, Fate, Reading, ReceiptBook},
+        server::PathReason,
     },
     store::{AlertQuery, DeleteRange, EventQuery},
 };
@@ -75,6 +76,72 @@ async fn a_receipt_is_given_once_the_whole_batch_is_on_the_disk() {
     drop(book);
     assert_eq!(settled.fate().await, Fate::Committed);
     assert_eq!(hub.store.count_samples(&ALL).await.unwrap(), 2);
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn agent_and_ssh_tell_one_history_and_the_present_says_which_is_live() {
+    let hub = Pipeline::start().await;
+    let server = hub.enrol("web-1").await;
+    hub.set_transport(server, Transport::Auto).await;
+    hub.handle.servers_changed().await.unwrap();
+    let by_agent = |seconds: i64, cpu: u16| Reading {
+        origin: Origin::Agent,
+        ..reading(server, seconds_ago(seconds), values(cpu, 100))
+    };
+    hub.send(by_agent(100, 1)).await;
+    hub.send(by_agent(90, 2)).await;
+    // Its stream breaks; SSH stands in.
+    hub.send(reading(server, seconds_ago(75), values(3, 100))).await;
+    hub.committed(3).await;
+    let path = |hub: &Pipeline| hub.live.server(server).unwrap().path.clone().unwrap();
+    assert_eq!(
+        (path(&hub).live, path(&hub).why),
+        (Origin::Ssh, PathReason::AgentSilent)
+    );
+
+    // The reason survives a restart, and so does what the agent last said.
+    let seen = path(&hub);
+    let hub = hub.restart().await;
+    assert_eq!(path(&hub), seen);
+
+    // It is back: live first, then what it kept meanwhile, some of it for the second time.
+    let (book, settled) = ReceiptBook::new();
+    let live = seconds_ago(10);
+    for (at, cpu) in [(live, 7), (seconds_ago(80), 4), (seconds_ago(60), 5), (live, 7)] {
+        hub.send(Reading {
+            origin: Origin::Agent,
+            receipt: Some(book.leaf()),
+            ..reading(server, at, values(cpu, 100))
+        })
+        .await;
+    }
+    drop(book);
+    assert_eq!(settled.fate().await, Fate::Committed);
+    assert_eq!(
+        (path(&hub).live, path(&hub).agent_seen),
+        (Origin::Agent, Some(live))
+    );
+    let state = hub.live.server(server).unwrap();
+    assert_eq!(state.last_success, Some(live));
+    let shown = state.snapshot.as_ref().unwrap().cpu.as_ref().unwrap();
+    assert_eq!(shown.usage_permille, 7, "replayed values are not the present");
+    assert_eq!(
+        hub.store.count_samples(&ALL).await.unwrap(),
+        6,
+        "each moment once"
+    );
+    let query = EventQuery {
+        limit: 100,
+        ..EventQuery::default()
+    };
+    let events = hub.store.events(&query).await.unwrap();
+    let switches: Vec<_> = events
+        .iter()
+        .filter(|event| event.event.kind == EventKind::TransportChanged)
+        .map(|event| event.event.details["to"].clone())
+        .collect();
+    assert_eq!(switches, ["agent", "ssh"], "newest first");
     hub.stop().await;
 }
 

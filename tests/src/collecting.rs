@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use gander_hub::{
-    collect::{CollectConfig, Collector, ConnectSpec, Refresh, Target, Targets},
+    collect::{AgentPresence, CollectConfig, Collector, ConnectSpec, Refresh, Target, Targets},
     model::{
         CollectErrorCode, Reading, Server, ServerId, Timestamp, Transport,
         server::{ServerSpec, Thresholds},
@@ -26,6 +26,8 @@ pub struct Collecting {
     readings: mpsc::Receiver<Reading>,
     shutdown: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
+    /// Which agents stream.
+    pub agents: AgentPresence,
 }
 
 /// A server as the store would hand it to the collector. Its pinned key is the spec's.
@@ -77,10 +79,19 @@ impl Collecting {
         let (refresh, refresh_out) = mpsc::channel(16);
         let (readings_in, readings) = mpsc::channel(1024);
         let shutdown = CancellationToken::new();
-        let collector = Collector::new(config, targets_out, focus_out, refresh_out, readings_in);
+        let agents = AgentPresence::new();
+        let collector = Collector::new(
+            config,
+            targets_out,
+            focus_out,
+            refresh_out,
+            readings_in,
+            agents.clone(),
+        );
         let task = tokio::spawn(collector.run(shutdown.clone()));
         Self {
             targets,
+            agents,
             focus,
             refresh,
             readings,

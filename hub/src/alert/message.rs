@@ -114,6 +114,7 @@ fn chinese_cause(code: &str) -> &str {
         "too_much_output" => "服务器返回的数据过多",
         "not_linux" => "该服务器不是 Linux 系统",
         "local" => "无法读取本机数据",
+        "agent_silent" => "代理程序没有上报数据",
         other => other,
     }
 }

@@ -389,6 +389,21 @@ impl About<'_> {
         )
     }
 
+    /// `silence` is how long nothing has come; `None`: nothing since the hub started.
+    pub(crate) fn agent_silent(&self, silence: Option<Duration>) -> CollectError {
+        let lead = self.lead();
+        let silence = silence.map(|silence| seconds(Duration::from_secs(silence.as_secs())));
+        let since = silence.as_ref().map_or_else(
+            || "since the hub started".to_owned(),
+            |span| format!("for {span}"),
+        );
+        self.error(
+            Code::AgentSilent,
+            format!("{lead}its agent has sent nothing {since}: check that the machine is up, that gander-agent runs there (systemctl status gander-agent), and that it reaches the hub's gRPC port"),
+            &[("silence", &silence.as_deref().unwrap_or_default())],
+        )
+    }
+
     pub(crate) fn local(&self, reason: &str) -> CollectError {
         let lead = self.lead();
         self.error(
@@ -412,6 +427,17 @@ pub(crate) fn while_collecting(mut error: CollectError) -> CollectError {
         _ => {}
     }
     error
+}
+
+/// About a server that its agent reads.
+pub(crate) fn about_agent_of<'a>(name: &'a str, host: &'a str) -> About<'a> {
+    About {
+        name,
+        host,
+        port: 0,
+        user: "",
+        jump: None,
+    }
 }
 
 /// About the machine the hub itself runs on.
@@ -581,6 +607,11 @@ mod tests {
             ),
             (about.too_much_output(524_288), vec!["512 KiB", "cut off"]),
             (about.not_linux("FreeBSD"), vec!["FreeBSD", "Linux only"]),
+            (
+                about.agent_silent(Some(Duration::from_millis(60_400))),
+                vec!["for 60 s", "gander-agent runs"],
+            ),
+            (about.agent_silent(None), vec!["since the hub started"]),
             (about.local("too many open files"), vec!["too many open files"]),
         ]
     }

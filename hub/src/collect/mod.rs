@@ -11,13 +11,10 @@ mod local;
 mod node;
 mod pace;
 mod plan;
-#[allow(
-    dead_code,
-    reason = "followed by the tasks of the servers once they arbitrate"
-)]
 mod presence;
 mod scheduler;
 mod ssh;
+mod stand_in;
 
 use std::{sync::Arc, time::Duration};
 

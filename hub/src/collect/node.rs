@@ -1,6 +1,9 @@
 //! The task of one server: waits for its moment, looks, hands the reading on, and deals with
 //! failure. Everything here concerns this server alone.
 
+mod following;
+mod looking;
+
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -9,39 +12,38 @@ use std::{
     time::Duration,
 };
 
-use gander_probe::{Answer, Differ, RawSample, Sections, Snapshot, snapshot::SectionFault};
+use gander_probe::{Differ, Snapshot};
 use tokio::{
     sync::{Notify, mpsc},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
+use following::heard_again;
+
 use super::{
     CollectConfig,
-    explain::{about_this_machine, while_collecting},
+    explain::while_collecting,
     gate::Gate,
     local::LocalReader,
     pace::{self, FOCUS_STEP, Retry},
     plan::{Plan, Source},
-    ssh::{ProbeChannel, Route},
+    presence::{AgentPresence, Follower},
+    ssh::ProbeChannel,
 };
-use crate::model::{
-    CollectError, CollectErrorCode, HostKey, Origin, Reading, ServerId, Timestamp, reading::Contact,
-    server::Endpoint,
-};
+use crate::model::{CollectError, HostKey, Origin, Reading, ServerId, Timestamp, reading::Contact};
 
 /// The first look of a task comes within this time, so that a start is no stampede.
 const START_SPREAD: Duration = Duration::from_secs(1);
 /// CPU use needs two looks; the second of a new connection comes this long after the first.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
-/// The first pause of the slow sections after a poll with them timed out, and the longest.
-const SLOW_HOLD: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(900));
 
 /// What all tasks share.
 pub(super) struct Shared {
     pub(super) config: CollectConfig,
     pub(super) gate: Gate,
     pub(super) readings: mpsc::Sender<Reading>,
+    pub(super) agents: AgentPresence,
     /// Moment zero of the phases and of the monotonic clock of the samples.
     pub(super) origin: Instant,
 }
@@ -106,6 +108,8 @@ pub(super) struct Node {
     interval: Duration,
     connection: Option<Box<ProbeChannel>>,
     local: LocalReader,
+    /// What is known of its agent, where one may read it.
+    agent: Option<Follower>,
     /// Lives longer than a connection: counters go on counting while nobody looks.
     differ: Differ,
     trouble: Option<Trouble>,
@@ -137,7 +141,9 @@ struct Sight {
 
 impl Node {
     pub(super) fn new(id: ServerId, shared: Arc<Shared>, signals: Arc<Signals>) -> Self {
-        let interval = signals.plan().interval;
+        let plan = signals.plan();
+        let interval = plan.interval;
+        let agent = plan.follows_agent.then(|| shared.agents.follow(id));
         Self {
             id,
             shared,
@@ -145,6 +151,7 @@ impl Node {
             interval,
             connection: None,
             local: LocalReader::default(),
+            agent,
             differ: Differ::new(),
             trouble: None,
             last_success: None,
@@ -160,10 +167,18 @@ impl Node {
         tokio::select! {
             biased;
             () = cancel.cancelled() => {}
-            () = self.keep_looking() => {}
+            () = self.keep_going() => {}
         }
         if let Some(connection) = self.connection.take() {
             connection.close().await;
+        }
+    }
+
+    async fn keep_going(&mut self) {
+        if matches!(self.signals.plan().source, Source::Agent) {
+            self.keep_listening().await;
+        } else {
+            self.keep_looking().await;
         }
     }
 
@@ -174,9 +189,15 @@ impl Node {
         let mut extra: Option<Instant> = None;
         let mut looked = false;
         loop {
+            if self.leave_to_agent().await {
+                // At once: its last value is an interval old.
+                tick = Instant::now();
+                extra = None;
+            }
             let wake_at = extra.map_or(tick, |extra| extra.min(tick));
             let asked = tokio::select! {
                 () = sleep_until(wake_at) => false,
+                () = heard_again(&mut self.agent) => continue,
                 () = self.signals.wake.notified() => {
                     if self.signals.refresh.swap(false, Ordering::AcqRel) {
                         true
@@ -195,6 +216,8 @@ impl Node {
                 let Ok(outcome) = self.look_and_tell_silence().await else {
                     return;
                 };
+                // The agent is heard again: whatever this look would have told is its to tell.
+                let Some(outcome) = outcome else { continue };
                 extra = match outcome {
                     Ok(sight) => {
                         let again = sight.contact.is_some() && sight.snapshot.cpu.is_none();
@@ -236,14 +259,22 @@ impl Node {
     }
 
     fn next_tick(&self) -> Instant {
-        let watched = self.signals.focus.load(Ordering::Acquire) && self.trouble.is_none();
-        let step = if watched {
-            FOCUS_STEP.min(self.interval)
+        let step = if self.trouble.is_none() {
+            self.step()
         } else {
             self.interval
         };
         let origin = self.shared.origin;
         origin + pace::next_tick(origin.elapsed(), pace::phase(self.id, step), step)
+    }
+
+    /// The time between two looks.
+    fn step(&self) -> Duration {
+        if self.signals.focus.load(Ordering::Acquire) {
+            FOCUS_STEP.min(self.interval)
+        } else {
+            self.interval
+        }
     }
 
     /// Remembers a failure. Answers when to try again, and whether the failure is news.
@@ -302,194 +333,54 @@ impl Node {
     fn origin(&self) -> Origin {
         match self.signals.plan().source {
             Source::Local => Origin::Local,
+            Source::Agent => Origin::Agent,
             Source::Ssh(_) | Source::Broken(_) => Origin::Ssh,
         }
     }
 
     /// Looks; and when the look takes so long that the server has been silent for nearly two
     /// intervals, says so at once. The look goes on all the same: an overloaded machine may still
-    /// answer, and a new connection may be on its way. The outer error: nobody takes readings.
+    /// answer, and a new connection may be on its way. `None`: the agent was heard meanwhile, and
+    /// the look was given up. The error: nobody takes readings.
     async fn look_and_tell_silence(
         &mut self,
-    ) -> Result<Result<Sight, CollectError>, mpsc::error::SendError<Reading>> {
+    ) -> Result<Option<Result<Sight, CollectError>>, mpsc::error::SendError<Reading>> {
         let healthy_until = self
             .last_success
             .filter(|_| self.trouble.is_none())
             .map(|seen| seen + pace::silence_limit(self.interval));
-        let (id, origin, shared, plan) = (
-            self.id,
-            self.origin(),
-            Arc::clone(&self.shared),
-            self.signals.plan(),
-        );
-        let look = self.look();
-        tokio::pin!(look);
-        let Some(healthy_until) = healthy_until else {
-            return Ok(look.await);
-        };
+        let (id, origin) = (self.id, self.origin());
+        let (shared, plan) = (Arc::clone(&self.shared), self.signals.plan());
+        // Out of the way of the look, which borrows everything else.
+        let mut agent = self.agent.take();
         let asked = Instant::now();
-        tokio::select! {
-            biased;
-            outcome = &mut look => return Ok(outcome),
-            () = sleep_until(healthy_until) => {}
-        }
-        let reading = Reading {
-            server_id: id,
-            origin,
-            taken_at: Timestamp::now(),
-            outcome: Err(while_collecting(plan.no_answer(asked.elapsed()))),
-            contact: None,
-            receipt: None,
+        let outcome = {
+            let look = self.look();
+            tokio::pin!(look);
+            let mut told = healthy_until.is_none();
+            loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut look => break Ok(Some(outcome)),
+                    () = heard_again(&mut agent) => break Ok(None),
+                    () = sleep_until(healthy_until.unwrap_or(asked)), if !told => {
+                        told = true;
+                        let reading = Reading {
+                            server_id: id,
+                            origin,
+                            taken_at: Timestamp::now(),
+                            outcome: Err(while_collecting(plan.no_answer(asked.elapsed()))),
+                            contact: None,
+                            receipt: None,
+                        };
+                        if let Err(error) = shared.readings.send(reading).await {
+                            break Err(error);
+                        }
+                    }
+                }
+            }
         };
-        shared.readings.send(reading).await?;
-        Ok(look.await)
-    }
-
-    async fn look(&mut self) -> Result<Sight, CollectError> {
-        let plan = self.signals.plan();
-        match &plan.source {
-            Source::Broken(error) => Err(error.clone()),
-            Source::Local => self.look_locally(&plan.name).await,
-            Source::Ssh(route) => self.look_over_ssh(route, &plan.endpoint).await,
-        }
-    }
-
-    async fn look_locally(&mut self, name: &str) -> Result<Sight, CollectError> {
-        let first = self.last_facts.is_none();
-        let sections = self.sections_due();
-        let limit = pace::answer_limit(self.shared.config.poll_timeout, self.interval);
-        let answers = self
-            .local
-            .read(sections, limit)
-            .await
-            .map_err(|reason| about_this_machine(name).local(&reason))?;
-        let mut sight = self.digest(&answers.fast, Sections::FACTS, None);
-        match answers.slow {
-            Some(Ok(answer)) => {
-                let mut slow = self.digest(&answer, Sections::SLOW, None).snapshot;
-                slow.faults.append(&mut sight.snapshot.faults);
-                sight.snapshot.merge(slow);
-            }
-            Some(Err(reason)) => {
-                self.last_slow = Some(Instant::now());
-                sight.snapshot.faults.push(SectionFault {
-                    section: "filesystems".into(),
-                    reason,
-                });
-            }
-            None => {}
-        }
-        sight.contact = first.then_some(Contact { host_key: None });
-        Ok(sight)
-    }
-
-    async fn look_over_ssh(&mut self, route: &Route, endpoint: &Endpoint) -> Result<Sight, CollectError> {
-        let limit = pace::answer_limit(self.shared.config.poll_timeout, self.interval);
-        if let Some(mut connection) = self.connection.take_if(|connection| !connection.is_closed()) {
-            let sections = self.sections_due();
-            match connection.ask(sections, limit).await {
-                Ok(answer) => {
-                    self.connection = Some(connection);
-                    return Ok(self.digest(&answer, sections, None));
-                }
-                // A connection may have gone stale (a firewall forgot it, sshd was restarted):
-                // one new try counts. A peer that sends rubbish will only send it again.
-                Err(error) => match error.code {
-                    CollectErrorCode::Timeout => self.suspect_slow(sections),
-                    CollectErrorCode::Disconnected => {}
-                    _ => return Err(error),
-                },
-            }
-        }
-        self.connection = None;
-        let suspect = self.trouble.is_some();
-        let opening = ProbeChannel::open(route, &self.shared.gate, &self.shared.config, suspect);
-        // Boxed: big, and needed only while connecting.
-        let mut connection = Box::new(Box::pin(opening).await?);
-        let mut sections = Sections::TICK | Sections::FACTS;
-        if !self.slow_is_held() {
-            sections = sections | Sections::SLOW;
-        }
-        match connection.ask(sections, limit).await {
-            Ok(answer) => {
-                let host_key = connection.host_key();
-                let keys = connection
-                    .jump_host_keys()
-                    .flatten()
-                    .chain([&host_key])
-                    .cloned()
-                    .collect();
-                self.signals.set_proved(keys);
-                self.connection = Some(connection);
-                let contact = Contact {
-                    host_key: Some((host_key, endpoint.clone())),
-                };
-                Ok(self.digest(&answer, sections, Some(contact)))
-            }
-            Err(error) => {
-                if error.code == CollectErrorCode::Timeout {
-                    self.suspect_slow(sections);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// What the next poll of a running connection asks.
-    fn sections_due(&self) -> Sections {
-        let since = |moment: Option<Instant>| moment.map(|moment| moment.elapsed());
-        let mut sections = Sections::TICK;
-        if pace::slow_due(since(self.last_slow), self.interval) && !self.slow_is_held() {
-            sections = sections | Sections::SLOW;
-        }
-        if pace::facts_due(since(self.last_facts), self.interval) {
-            sections = sections | Sections::FACTS;
-        }
-        sections
-    }
-
-    fn slow_is_held(&self) -> bool {
-        self.slow_hold
-            .as_ref()
-            .is_some_and(|hold| Instant::now() < hold.until)
-    }
-
-    /// A poll timed out. If it asked for the slow sections, they may be the reason: the next
-    /// ones go without, so that a node with a dead mount is still read.
-    fn suspect_slow(&mut self, asked: Sections) {
-        if asked.contains(Sections::SLOW) {
-            let pause = self
-                .slow_hold
-                .as_ref()
-                .map_or(SLOW_HOLD.0, |hold| (hold.pause * 2).min(SLOW_HOLD.1));
-            self.slow_hold = Some(SlowHold {
-                until: Instant::now() + pause,
-                pause,
-            });
-        }
-    }
-
-    /// Turns an answer to `asked` into a snapshot.
-    fn digest(&mut self, answer: &Answer, asked: Sections, contact: Option<Contact>) -> Sight {
-        let now = Instant::now();
-        let at_ms = i64::try_from(self.shared.origin.elapsed().as_millis()).unwrap_or(i64::MAX);
-        let mut snapshot = self.differ.advance(RawSample::parse(answer), at_ms);
-        if asked.contains(Sections::FACTS) {
-            self.last_facts = Some(now);
-        }
-        if asked.contains(Sections::SLOW) {
-            self.last_slow = Some(now);
-            self.slow_hold = None;
-        } else if self.slow_is_held() {
-            snapshot.faults.push(SectionFault {
-                section: "filesystems".into(),
-                reason: "a poll with them timed out; they are left out for a while".into(),
-            });
-        }
-        Sight {
-            snapshot,
-            taken_at: Timestamp::now(),
-            contact,
-        }
+        self.agent = agent;
+        outcome
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     ConnectSpec, Target, Targets,
-    explain::{About, Stage, about_this_machine},
+    explain::{About, Stage, about_agent_of, about_this_machine},
     ssh::{Hop, Route},
 };
 use crate::model::{CollectError, HostKey, ServerId, Transport, server::Endpoint};
@@ -20,15 +20,19 @@ pub(super) struct Plan {
     pub(super) interval: Duration,
     /// Where it connects to, to say where a host key was proved.
     pub(super) endpoint: Endpoint,
+    /// Whether an agent may read it, which goes before.
+    pub(super) follows_agent: bool,
     pub(super) source: Source,
 }
 
-/// Where its values come from.
+/// Where its values come from, as far as collection goes.
 pub(super) enum Source {
     /// Over SSH.
     Ssh(Route),
     /// From the hub's own machine.
     Local,
+    /// From its agent alone: nothing is looked at, only listened for.
+    Agent,
     /// From nowhere: its configuration cannot work.
     Broken(CollectError),
 }
@@ -54,17 +58,27 @@ impl Plan {
             Source::Local => {
                 about_this_machine(&self.name).local("its values take too long (a dead network mount?)")
             }
+            Source::Agent => self.agent_silent(Some(waited)),
             Source::Broken(error) => error.clone(),
         }
     }
 
+    /// That its agent has sent nothing for this long.
+    pub(super) fn agent_silent(&self, silence: Option<Duration>) -> CollectError {
+        about_agent_of(&self.name, &self.endpoint.ip).agent_silent(silence)
+    }
+
     /// Compares with a newer plan. `proved` are the keys of the running connection, jump hosts first.
     pub(super) fn difference(&self, newer: &Plan, proved: &[HostKey]) -> Difference {
-        if self.name != newer.name || self.interval != newer.interval || self.endpoint != newer.endpoint {
+        if self.name != newer.name
+            || self.interval != newer.interval
+            || self.follows_agent != newer.follows_agent
+            || self.endpoint != newer.endpoint
+        {
             return Difference::Other;
         }
         let (old, new) = match (&self.source, &newer.source) {
-            (Source::Local, Source::Local) => return Difference::None,
+            (Source::Local, Source::Local) | (Source::Agent, Source::Agent) => return Difference::None,
             (Source::Broken(old), Source::Broken(new)) if old == new => return Difference::None,
             (Source::Ssh(old), Source::Ssh(new)) => (old, new),
             _ => return Difference::Other,
@@ -120,7 +134,9 @@ impl Planner {
                 continue;
             }
             let source = match spec.transport {
-                Transport::Agent => continue,
+                // Nothing to log in with: what its agent does not tell, nobody can.
+                Transport::Auto if target.credential.is_empty() => Source::Agent,
+                Transport::Agent => Source::Agent,
                 Transport::Local => Source::Local,
                 Transport::Auto | Transport::Ssh => match self.route(*id, &by_id, &mut hops) {
                     Ok(route) => Source::Ssh(route),
@@ -139,6 +155,7 @@ impl Planner {
                     name: spec.name.clone(),
                     interval,
                     endpoint: spec.endpoint(),
+                    follows_agent: matches!(spec.transport, Transport::Auto | Transport::Agent),
                     source,
                 },
             );
@@ -341,12 +358,19 @@ mod tests {
 
     #[test]
     fn paused_servers_and_those_of_agents_are_not_polled_but_may_be_jumped_through() {
+        let mut bare = target(4, None);
+        bare.credential = SshCredential::default();
         let mut paused = target(2, None);
         paused.server.spec.enabled = false;
         let mut agent = target(3, None);
         agent.server.spec.transport = Transport::Agent;
-        let plans = plans(vec![target(1, Some(2)), paused, agent]);
-        assert_eq!(plans.len(), 1);
+        let plans = plans(vec![target(1, Some(2)), paused, agent, bare]);
+        assert_eq!(plans.len(), 3);
+        assert!(matches!(plans[&ServerId(3)].source, Source::Agent));
+        assert!(
+            matches!(plans[&ServerId(4)].source, Source::Agent),
+            "no credential"
+        );
         assert_eq!(names(&plans[&ServerId(1)]), ["s2", "s1"]);
     }
 

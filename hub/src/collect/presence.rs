@@ -24,10 +24,12 @@ pub struct AgentPresence {
 pub(super) struct Presence {
     /// Streams that are open; two for a moment when an agent connects again.
     pub(super) streams: u32,
+    /// When the newest of them was opened.
+    pub(super) opened: Option<Instant>,
     /// When its last live batch was committed.
     pub(super) heard: Option<Instant>,
     /// Whether it counts as the one that reads the server; until collection takes over.
-    leads: bool,
+    pub(super) leads: bool,
 }
 
 impl AgentPresence {
@@ -41,7 +43,11 @@ impl AgentPresence {
     /// the answer is dropped.
     pub fn stream(&self, server_id: ServerId) -> AgentStream {
         let sender = self.sender(server_id);
-        sender.send_modify(|presence| presence.streams += 1);
+        let now = Instant::now();
+        sender.send_modify(|presence| {
+            presence.streams += 1;
+            presence.opened = Some(now);
+        });
         AgentStream(sender)
     }
 
@@ -105,6 +111,13 @@ impl Follower {
     pub(super) async fn changed(&mut self) {
         // It cannot fail: a sender is held here.
         let _ = self.changes.changed().await;
+    }
+
+    /// Waits until an agent is heard that was taken over from.
+    pub(super) async fn heard_again(&mut self) {
+        while !self.now().leads {
+            self.changed().await;
+        }
     }
 
     /// The agent is silent: collection reads the server until it is heard again.

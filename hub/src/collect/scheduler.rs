@@ -19,6 +19,7 @@ use super::{
     gate::Gate,
     node::{Node, Shared, Signals},
     plan::{Difference, Plan, Planner},
+    presence::AgentPresence,
 };
 use crate::model::{Reading, ServerId};
 
@@ -32,6 +33,7 @@ pub struct Collector {
     focus: watch::Receiver<Arc<HashSet<ServerId>>>,
     refresh: mpsc::Receiver<Refresh>,
     readings: mpsc::Sender<Reading>,
+    agents: AgentPresence,
 }
 
 impl Collector {
@@ -43,6 +45,7 @@ impl Collector {
         focus: watch::Receiver<Arc<HashSet<ServerId>>>,
         refresh: mpsc::Receiver<Refresh>,
         readings: mpsc::Sender<Reading>,
+        agents: AgentPresence,
     ) -> Self {
         Self {
             config,
@@ -50,6 +53,7 @@ impl Collector {
             focus,
             refresh,
             readings,
+            agents,
         }
     }
 
@@ -64,12 +68,14 @@ impl Collector {
             mut focus,
             mut refresh,
             readings,
+            agents,
         } = self;
         let mut tasks = Tasks {
             shared: Arc::new(Shared {
                 gate: Gate::new(&config),
                 config,
                 readings: readings.clone(),
+                agents,
                 origin: Instant::now(),
             }),
             planner: Planner::default(),

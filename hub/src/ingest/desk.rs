@@ -11,7 +11,7 @@ use std::{
 use gander_probe::Snapshot;
 use serde_json::json;
 
-use super::{handle::Resolve, status};
+use super::{handle::Resolve, handover, status};
 use crate::{
     alert::{Engine, Policy, ServerInfo},
     live::Delta,
@@ -50,7 +50,9 @@ pub(super) struct Judged {
     taken_at: Timestamp,
     outcome: Result<Arc<Snapshot>, CollectError>,
     contact: Option<Contact>,
-    pub(super) receipt: Option<Receipt>,
+    receipt: Option<Receipt>,
+    /// Left out for good, which its sender is to know.
+    is_refused: bool,
 }
 
 impl From<Reading> for Judged {
@@ -62,11 +64,21 @@ impl From<Reading> for Judged {
             outcome: reading.outcome.map(Arc::from),
             contact: reading.contact,
             receipt: reading.receipt,
+            is_refused: false,
         }
     }
 }
 
 impl Judged {
+    /// Tells the sender, now that everything else is durable.
+    pub(super) fn settle(&mut self) {
+        match self.receipt.take() {
+            Some(receipt) if self.is_refused => receipt.refused(),
+            Some(receipt) => receipt.committed(),
+            None => {}
+        }
+    }
+
     fn sample(&self) -> Option<Sample> {
         let snapshot = Arc::clone(self.outcome.as_ref().ok()?);
         Some(Sample {
@@ -92,8 +104,10 @@ impl Judged {
 
 /// What becomes of one reading.
 enum Verdict {
-    /// Nothing: the server is unknown, or switched off.
+    /// Nothing: the server is unknown or switched off, or the reading tells nothing (`handover`).
     Dropped,
+    /// Nothing, and its sender is told so: it is of a time that has not come.
+    Refused,
     /// It came late: its values are history all the same.
     History,
     /// It moved the server on from this.
@@ -204,13 +218,15 @@ impl Desk {
         let mut touched = BTreeSet::new();
         for reading in readings {
             let verdict = self.judge_one(&reading, now, &mut work.commit);
-            let is_kept = !matches!(verdict, Verdict::Dropped);
+            let is_kept = matches!(verdict, Verdict::History | Verdict::News(_));
+            let is_refused = matches!(verdict, Verdict::Refused);
             if let Verdict::News(before) = verdict
                 && touched.insert(reading.server_id)
             {
                 work.before.push((reading.server_id, before));
             }
-            let judged = Judged::from(reading);
+            let mut judged = Judged::from(reading);
+            judged.is_refused = is_refused;
             if is_kept {
                 work.commit.samples.extend(judged.sample());
             }
@@ -336,11 +352,31 @@ impl Desk {
         else {
             return Verdict::Dropped;
         };
+        let spec = &known.server.spec;
+        let interval_ms = spec
+            .interval_seconds
+            .map_or(self.default_interval_ms, |seconds| i64::from(seconds) * 1000);
+        let agent_seen = known.state.path.as_ref().and_then(|path| path.agent_seen);
+        if !handover::is_wanted(spec.transport, reading.origin)
+            || handover::is_told_already(agent_seen, reading, interval_ms)
+            || handover::is_not_installed_yet(&known.state, reading)
+        {
+            return Verdict::Dropped;
+        }
         let newest_believable = now.plus_millis(self.policy.future_tolerance_ms);
+        if reading.origin == Origin::Agent && reading.taken_at > newest_believable {
+            // Its clock is corrected by what the hub measured: this is a mistake or a lie, and in
+            // the history it would be the newest value until that time comes.
+            tracing::debug!(server = %spec.name, at = %reading.taken_at, "a value from the future is left out");
+            return Verdict::Refused;
+        }
         // The clock was set back: what was "seen" lies ahead and must not blind us until then.
         known.last_seen = known.last_seen.filter(|seen| *seen <= newest_believable);
+        // What is replayed after an outage, or waited for a full disk, tells the past: it moves the
+        // present neither back nor, when it is old, forward.
+        let oldest_news = now.plus_millis(-self.policy.stale_after_ms);
         let is_news = known.last_seen.is_none_or(|seen| reading.taken_at > seen)
-            && reading.taken_at <= newest_believable;
+            && (oldest_news..=newest_believable).contains(&reading.taken_at);
         if !is_news {
             return Verdict::History;
         }
@@ -348,11 +384,7 @@ impl Desk {
         let info = ServerInfo {
             id: reading.server_id,
             thresholds: known.server.spec.thresholds,
-            interval_ms: known
-                .server
-                .spec
-                .interval_seconds
-                .map_or(self.default_interval_ms, |seconds| i64::from(seconds) * 1000),
+            interval_ms,
             last_seen: known.last_seen,
         };
         commit.alerts.extend(self.engine.observe(&info, reading, now));
@@ -411,11 +443,12 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use gander_probe::snapshot::{Filesystem, Snapshot};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::{
         ingest::status::tests::spec,
-        model::{CollectError, CollectErrorCode, Origin},
+        model::{CollectError, CollectErrorCode, Origin, Transport},
     };
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
@@ -515,6 +548,145 @@ mod tests {
         assert!(work.commit.states.is_empty() && work.commit.alerts.is_empty() && work.delta.is_empty());
         let work = desk.judge(vec![failure(1, NOW.plus_millis(-5000))], NOW);
         assert!(work.is_empty());
+    }
+
+    /// An auto server, whose readings come by either way.
+    fn auto_desk() -> Desk {
+        let mut server = server(1, true);
+        server.spec.transport = Transport::Auto;
+        desk(vec![server])
+    }
+
+    fn by_agent(at: Timestamp, usage_permille: u16) -> Reading {
+        Reading {
+            origin: Origin::Agent,
+            ..reading(1, at, usage_permille)
+        }
+    }
+
+    #[test]
+    fn what_both_ways_tell_of_one_moment_counts_once() {
+        let mut desk = auto_desk();
+        let at = |ms: i64| NOW.plus_millis(ms);
+        let kept = |desk: &mut Desk, reading: Reading, now: Timestamp| {
+            let work = desk.judge(vec![reading], now);
+            (work.commit.samples.len(), work.commit.states.len())
+        };
+        assert_eq!(
+            kept(&mut desk, reading(1, at(0), 100), at(0)),
+            (1, 1),
+            "SSH alone"
+        );
+        assert_eq!(
+            kept(&mut desk, by_agent(at(700), 100), at(800)),
+            (1, 1),
+            "the agent comes"
+        );
+        // A look over SSH that was under way.
+        assert_eq!(kept(&mut desk, reading(1, at(900), 990), at(900)), (0, 0));
+        assert_eq!(
+            kept(&mut desk, failure(1, at(950)), at(950)),
+            (0, 0),
+            "nor its failure"
+        );
+        let state = &desk.servers[&ServerId(1)].state;
+        assert_eq!(state.status, Status::Online);
+        assert_eq!(state.path.as_ref().unwrap().live, Origin::Agent);
+        // The agent is silent; SSH stands in, the agent replays and comes back.
+        assert_eq!(kept(&mut desk, reading(1, at(45_700), 100), at(45_700)), (1, 1));
+        assert_eq!(
+            kept(&mut desk, by_agent(at(30_700), 100), at(50_000)),
+            (1, 0),
+            "replayed"
+        );
+        assert_eq!(desk.servers[&ServerId(1)].state.last_success, Some(at(45_700)));
+        assert_eq!(kept(&mut desk, by_agent(at(60_700), 100), at(60_800)), (1, 1));
+    }
+
+    #[test]
+    fn a_value_from_the_future_and_an_agent_still_to_be_installed_are_left_out() {
+        let mut desk = auto_desk();
+        let future = by_agent(NOW.plus_millis(120_000), 100);
+        assert!(desk.judge(vec![future], NOW).is_empty());
+        let silent = || Reading {
+            outcome: Err(CollectError {
+                code: CollectErrorCode::AgentSilent,
+                message: "nothing came".into(),
+                params: BTreeMap::new(),
+            }),
+            ..by_agent(NOW, 0)
+        };
+        assert!(desk.judge(vec![silent()], NOW).is_empty());
+        desk.judge(vec![by_agent(NOW.plus_millis(-90_000), 100)], NOW);
+        let work = desk.judge(vec![silent()], NOW);
+        assert_eq!(work.commit.states[0].1.status, Status::Offline);
+    }
+
+    #[test]
+    fn what_is_replayed_of_a_time_long_past_is_history_only() {
+        let mut desk = desk(vec![server(1, true)]);
+        let old = NOW.plus_millis(-3_600_000);
+        let work = desk.judge(vec![reading(1, old, 990)], NOW);
+        assert_eq!(work.commit.samples.len(), 1);
+        assert!(work.commit.states.is_empty() && work.commit.alerts.is_empty() && work.delta.is_empty());
+    }
+
+    /// A reading: after how many milliseconds it comes, how old it then is, by whom, what it says.
+    type Arrival = (i64, i64, bool, Option<u16>);
+
+    fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
+        let age = prop_oneof![6 => 0i64..500, 3 => 500i64..120_000, 1 => 120_000i64..2_000_000];
+        let usage = prop::option::weighted(0.8, prop_oneof![Just(100u16), Just(910), Just(990)]);
+        prop::collection::vec((1i64..60_000, age, any::<bool>(), usage), 1..60)
+    }
+
+    fn arriving((_, age, is_agent, usage): Arrival, now: Timestamp) -> Reading {
+        let at = now.plus_millis(-age);
+        let origin = if is_agent { Origin::Agent } else { Origin::Ssh };
+        let reading = match usage {
+            Some(usage) => reading(1, at, usage),
+            None => failure(1, at),
+        };
+        Reading { origin, ..reading }
+    }
+
+    proptest! {
+        /// Whatever comes late, and by whichever way: the present only moves forward, old values
+        /// fire nothing, and what is judged is what it would be had the late ones never come.
+        #[test]
+        fn late_readings_are_history_and_nothing_else(arrivals in arrivals()) {
+            let mut desk = auto_desk();
+            let mut without_late = auto_desk();
+            let mut now = NOW;
+            let mut newest: Option<Timestamp> = None;
+            for arrival in arrivals {
+                now = now.plus_millis(arrival.0);
+                let reading = arriving(arrival, now);
+                let (at, is_value) = (reading.taken_at, reading.outcome.is_ok());
+                let work = desk.judge(vec![reading], now);
+                let is_news = !work.commit.states.is_empty();
+                if is_news {
+                    prop_assert!(newest.is_none_or(|newest| at > newest));
+                    newest = Some(at);
+                    without_late.judge(vec![arriving(arrival, now)], now);
+                } else {
+                    prop_assert!(work.commit.alerts.is_empty() && work.delta.is_empty());
+                    prop_assert!(work.commit.events.is_empty());
+                }
+                prop_assert!(is_value || work.commit.samples.is_empty());
+                prop_assert!(!is_value || !arrival.2 || work.commit.samples.len() == 1, "an agent's value is kept");
+                for alert in &work.delta.alerts {
+                    prop_assert!(now.millis_since(at) <= Policy::default().stale_after_ms, "{alert:?}");
+                }
+                let open = |desk: &Desk| {
+                    let mut open: Vec<Alert> = desk.engine.open().cloned().collect();
+                    open.sort_by_key(|alert| alert.id);
+                    open
+                };
+                prop_assert_eq!(open(&desk), open(&without_late));
+                prop_assert_eq!(&desk.servers[&ServerId(1)].state, &without_late.servers[&ServerId(1)].state);
+            }
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@
 mod aside;
 mod desk;
 mod handle;
+mod handover;
 mod status;
 
 use std::{
@@ -301,9 +302,7 @@ impl Ingest {
             self.note_success(&work);
             for judged in &mut work.judged {
                 self.refused.remove(&judged.server_id);
-                if let Some(receipt) = judged.receipt.take() {
-                    receipt.committed();
-                }
+                judged.settle();
             }
             self.tell(work.delta);
             // Last: what is stored is told by now, should the end of the hub come in between.

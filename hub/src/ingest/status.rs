@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
+use super::handover::path_after;
 use crate::model::{
     CollectError, CollectErrorCode, Event, EventKind, Reading, Server, ServerId, ServerState, Status,
-    Timestamp, commit::Pin,
+    Timestamp, Transport, commit::Pin,
 };
 use gander_probe::Snapshot;
 
@@ -44,6 +45,15 @@ pub(super) fn advance(server: &Server, before: &ServerState, reading: &Reading) 
         });
     }
     outcome.state.origin = Some(reading.origin);
+    let path = path_after(server.spec.transport, before.path.as_ref(), reading);
+    if let Some(from) = before.path.as_ref().map(|before| before.live)
+        && from != path.live
+        && server.spec.transport == Transport::Auto
+    {
+        let details = json!({"from": from, "to": path.live, "why": path.why});
+        outcome.event(server.id, reading.taken_at, EventKind::TransportChanged, details);
+    }
+    outcome.state.path = Some(path);
     match &reading.outcome {
         Ok(snapshot) => answered(server, before, reading, snapshot, &mut outcome),
         Err(error) => failed(server, before, reading, error, &mut outcome),
@@ -154,7 +164,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::model::{
-        HostKey, Origin, Transport,
+        HostKey, Origin,
         reading::Contact,
         server::{ServerSpec, Thresholds},
     };
@@ -199,6 +209,19 @@ pub(super) mod tests {
             }),
             contact: None,
             receipt: None,
+        }
+    }
+
+    /// A reading by some way: a value, or a failure.
+    pub(in crate::ingest) fn reading_by(
+        origin: Origin,
+        at: i64,
+        failure: Option<CollectErrorCode>,
+    ) -> Reading {
+        let outcome = failure.map_or_else(|| Ok(Snapshot::default()), Err);
+        Reading {
+            origin,
+            ..reading(at, outcome)
         }
     }
 
@@ -255,6 +278,44 @@ pub(super) mod tests {
         assert_eq!(kinds(&back), [EventKind::ServerOnline]);
         assert_eq!(back.events[0].details["offline_ms"], 30);
         assert_eq!((back.state.failure_count, back.state.error), (0, None));
+    }
+
+    #[test]
+    fn a_switch_between_agent_and_ssh_is_recorded_where_both_may_read() {
+        let switches = |transport: Transport| {
+            let mut server = server();
+            server.spec.transport = transport;
+            let mut state = ServerState::default();
+            let mut seen = Vec::new();
+            for (at, origin) in [
+                (10, Origin::Ssh),
+                (20, Origin::Agent),
+                (30, Origin::Agent),
+                (40, Origin::Ssh),
+            ] {
+                let outcome = advance(&server, &state, &reading_by(origin, at, None));
+                seen.extend(
+                    outcome
+                        .events
+                        .into_iter()
+                        .filter(|event| event.kind == EventKind::TransportChanged),
+                );
+                state = outcome.state;
+            }
+            seen
+        };
+        let seen = switches(Transport::Auto);
+        assert_eq!(seen.len(), 2);
+        assert_eq!(
+            seen[0].details,
+            json!({"from": "ssh", "to": "agent", "why": "agent_streams"})
+        );
+        assert_eq!(
+            seen[1].details,
+            json!({"from": "agent", "to": "ssh", "why": "agent_silent"})
+        );
+        assert_eq!(seen[1].at, Timestamp(40));
+        assert_eq!(switches(Transport::Ssh), []);
     }
 
     #[test]

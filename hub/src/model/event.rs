@@ -37,6 +37,8 @@ pub enum EventKind {
     ServerOffline,
     /// A server was rebooted: its boot id changed.
     ServerRebooted,
+    /// A server with transport `auto` is read another way: `details` holds `from`, `to` and `why`.
+    TransportChanged,
     /// A host key was pinned.
     HostKeyPinned,
     /// A host proved another key than the pinned one.

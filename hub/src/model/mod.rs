@@ -25,6 +25,6 @@ pub use ip_range::IpRange;
 pub use metric::{Metric, SeriesKey, Unit};
 pub use reading::{CollectError, CollectErrorCode, Origin, Reading};
 pub use secret::Secret;
-pub use server::{Server, ServerId, ServerState, Status, Transport};
+pub use server::{Server, ServerId, ServerPath, ServerState, Status, Transport};
 pub use time::Timestamp;
 pub use user::{ApiToken, Role, User, UserId};

@@ -95,11 +95,13 @@ pub enum CollectErrorCode {
     NotLinux,
     /// The hub's own machine could not be read.
     Local,
+    /// The agent that reads the server has sent nothing for two intervals.
+    AgentSilent,
 }
 
 impl CollectErrorCode {
     /// Every kind, for tables that must cover them all.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::UnknownHost,
         Self::ConnectionRefused,
         Self::NoRoute,
@@ -117,6 +119,7 @@ impl CollectErrorCode {
         Self::TooMuchOutput,
         Self::NotLinux,
         Self::Local,
+        Self::AgentSilent,
     ];
 
     /// The name in JSON, in the database and in translations.
@@ -140,6 +143,7 @@ impl CollectErrorCode {
             Self::TooMuchOutput => "too_much_output",
             Self::NotLinux => "not_linux",
             Self::Local => "local",
+            Self::AgentSilent => "agent_silent",
         }
     }
 

@@ -18,7 +18,8 @@ pub enum Fate {
     /// Durable: what they said survives a power cut (a reading that was there already, or of a
     /// server that is switched off, counts as such: nothing more will ever come of it).
     Committed,
-    /// The database refuses them for good: sending them again would change nothing.
+    /// Refused for good, by the database or because they are of a time that has not come: sending
+    /// them again would change nothing.
     Refused,
     /// Not stored, for a reason that passes (the hub stops): to be sent again.
     Lost,

@@ -200,6 +200,46 @@ impl Status {
     }
 }
 
+/// Which way a server is read at present, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ServerPath {
+    /// The way.
+    pub live: Origin,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why this one.
+    pub why: PathReason,
+    /// The newest value its agent told; null when none was ever heard.
+    pub agent_seen: Option<Timestamp>,
+}
+
+/// Why a server is read the way it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathReason {
+    /// It is the only way its transport allows.
+    Only,
+    /// Its agent streams.
+    AgentStreams,
+    /// No agent was ever heard.
+    NoAgent,
+    /// Its agent was heard before and is silent.
+    AgentSilent,
+}
+
+impl PathReason {
+    /// The name in JSON and in translations.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Only => "only",
+            Self::AgentStreams => "agent_streams",
+            Self::NoAgent => "no_agent",
+            Self::AgentSilent => "agent_silent",
+        }
+    }
+}
+
 /// What the hub last saw of a server; survives a restart except for the snapshot's detail.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ServerState {
@@ -215,6 +255,8 @@ pub struct ServerState {
     pub error: Option<CollectError>,
     /// The way the last reading came.
     pub origin: Option<Origin>,
+    /// Why it came that way; `None` before the first reading.
+    pub path: Option<ServerPath>,
     /// The newest value of every section, merged over readings.
     pub snapshot: Option<Box<Snapshot>>,
 }

@@ -21,11 +21,11 @@ pub(super) async fn put_state(
     let system = snapshot.and_then(|snapshot| snapshot.system.as_ref());
     sqlx::query(
         "INSERT INTO status (server_id, status, status_since, last_success, failure_count, error, origin,
-             boot_id, system)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+             path, boot_id, system)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (server_id) DO UPDATE SET status = excluded.status, status_since = excluded.status_since,
              last_success = excluded.last_success, failure_count = excluded.failure_count,
-             error = excluded.error, origin = excluded.origin,
+             error = excluded.error, origin = excluded.origin, path = excluded.path,
              boot_id = coalesce(excluded.boot_id, boot_id), system = coalesce(excluded.system, system)",
     )
     .bind(id.0)
@@ -35,6 +35,7 @@ pub(super) async fn put_state(
     .bind(state.failure_count)
     .bind(state.error.as_ref().map(to_json).transpose()?)
     .bind(state.origin.as_ref().map(to_word).transpose()?)
+    .bind(state.path.as_ref().map(to_json).transpose()?)
     .bind(boot_id)
     .bind(system.map(to_json).transpose()?)
     .execute(connection)
@@ -55,6 +56,7 @@ fn state_of(row: &SqliteRow) -> Result<(ServerId, ServerState)> {
         failure_count: row.try_get("failure_count")?,
         error: text("error")?.map(from_json).transpose()?,
         origin: text("origin")?.map(from_word).transpose()?,
+        path: text("path")?.map(from_json).transpose()?,
         snapshot: known.then(|| {
             Box::new(Snapshot {
                 boot_id,
@@ -74,8 +76,8 @@ impl Store {
     /// The database cannot be read.
     pub async fn load_states(&self) -> Result<HashMap<ServerId, ServerState>> {
         let mut states = sqlx::query(
-            "SELECT server_id, status, status_since, last_success, failure_count, error, origin, boot_id,
-                 system FROM status",
+            "SELECT server_id, status, status_since, last_success, failure_count, error, origin, path,
+                 boot_id, system FROM status",
         )
         .fetch_all(&self.inner.readers)
         .await?

@@ -102,11 +102,17 @@ impl Pipeline {
 
     /// Switches a server on or off in the store.
     pub(crate) async fn set_enabled(&self, server_id: ServerId, enabled: bool) {
-        let server = self.store.server(server_id).await.unwrap().unwrap();
-        let spec = ServerSpec {
-            enabled,
-            ..server.spec
-        };
+        self.change(server_id, |spec| spec.enabled = enabled).await;
+    }
+
+    /// Changes in the store how a server is read.
+    pub(crate) async fn set_transport(&self, server_id: ServerId, transport: Transport) {
+        self.change(server_id, |spec| spec.transport = transport).await;
+    }
+
+    async fn change(&self, server_id: ServerId, change: impl FnOnce(&mut ServerSpec)) {
+        let mut spec = self.store.server(server_id).await.unwrap().unwrap().spec;
+        change(&mut spec);
         self.store
             .update_server(
                 server_id,

@@ -256,6 +256,69 @@ async fn a_watched_server_goes_to_steps_of_a_second_and_back() {
 }
 
 #[tokio::test]
+async fn ssh_stands_in_for_an_agent_that_is_silent_and_for_no_other() {
+    let sshd = RealSshd::start().with_password_user("deploy", "secret");
+    let mut server = target(1, &sshd.spec("web-1", "deploy"));
+    server.server.spec.transport = Transport::Auto;
+    server.server.spec.interval_seconds = Some(6);
+    let mut collecting = Collecting::from(vec![server]);
+    assert_eq!(
+        collecting.success(1).await.origin,
+        Origin::Ssh,
+        "no agent was ever heard"
+    );
+    assert!(!sshd.processes_of("deploy").is_empty());
+
+    // A batch of an agent is committed: SSH lets go for as long as more come.
+    let stream = collecting.agents.stream(ServerId(1));
+    let streaming = tokio::spawn(async move {
+        loop {
+            stream.heard();
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    });
+    eventually("the connection is closed", async || {
+        sshd.processes_of("deploy").is_empty().then_some(())
+    })
+    .await;
+    collecting.drain();
+    let before = connections(&sshd);
+    collecting.refresh(1).await;
+    let more = tokio::time::timeout(std::time::Duration::from_secs(3), collecting.next()).await;
+    assert!(more.is_err(), "its agent reads it: {more:?}");
+    assert_eq!(connections(&sshd), before);
+
+    // The stream breaks: a connection of its own, whose first look has no rates to tell.
+    streaming.abort();
+    let first = collecting.success(1).await;
+    assert!(first.contact.is_some());
+    assert!(
+        first.outcome.unwrap().cpu.is_none(),
+        "what the agent told of that time is not told again"
+    );
+    assert!(collecting.success(1).await.outcome.unwrap().cpu.is_some());
+    collecting.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_of_an_agent_alone_is_listened_for_and_its_silence_told() {
+    let mut server = target(1, &FakeSsh::start(Misbehaviour::None).await.spec("web-1"));
+    server.server.spec.transport = Transport::Agent;
+    let mut collecting = Collecting::from(vec![server]);
+    let stream = collecting.agents.stream(ServerId(1));
+    stream.heard();
+    let silent = collecting.failure(1, Code::AgentSilent).await;
+    assert_eq!(silent.origin, Origin::Agent);
+    let error = silent.outcome.unwrap_err();
+    assert!(
+        error.message.contains("web-1: its agent has sent nothing for "),
+        "{error}"
+    );
+    collecting.failure(1, Code::AgentSilent).await;
+    collecting.stop().await;
+}
+
+#[tokio::test]
 async fn dead_servers_cost_the_others_nothing() {
     let sshd = RealSshd::start().with_password_user("deploy", "secret");
     let silent = FakeSsh::start(Misbehaviour::SilentInKeyExchange).await;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::model::{
-    CollectError, HostKey, Origin, Server, ServerId, ServerState, Status, Timestamp, Transport,
+    CollectError, HostKey, Origin, Server, ServerId, ServerPath, ServerState, Status, Timestamp, Transport,
 };
 
 use super::{hundredths, percent};
@@ -68,6 +68,8 @@ pub struct ServerView {
     pub error: Option<CollectError>,
     /// The way the last reading came.
     pub origin: Option<Origin>,
+    /// Which way it is read at present, and why; null before the first reading.
+    pub transport_state: Option<ServerPath>,
     /// When it was enrolled.
     pub created_at: Timestamp,
     /// When its configuration last changed.
@@ -205,6 +207,7 @@ impl ServerView {
             failure_count: state.failure_count,
             error: state.error.clone(),
             origin: state.origin,
+            transport_state: state.path.clone(),
             created_at: server.created_at,
             updated_at: server.updated_at,
             latest: state

@@ -88,12 +88,12 @@ async fn check_store(state: &ApiState) -> Check {
     {
         return check.clone();
     }
-    let began = Instant::now();
     if let Some((before, None)) = *last {
         // Whoever asked last hung up half way. Asking and hanging up must not be a way to write
         // more often either.
         tokio::time::sleep_until((before + STORE_CHECK_LASTS).into()).await;
     }
+    let began = Instant::now();
     *last = Some((began, None));
     let message = match tokio::time::timeout(STORE_DEADLINE, state.store.health_check()).await {
         Ok(Ok(())) => None,

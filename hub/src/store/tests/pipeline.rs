@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::commit::{AlertChange, Pin};
+use crate::model::server::{PathReason, ServerPath};
 use crate::model::{CollectError, CollectErrorCode, Event, EventKind, Origin, ServerState, Status};
 use crate::store::{AlertQuery, CredentialChange, EventQuery, MAX_SERIES, StoreError};
 
@@ -26,6 +27,12 @@ fn offline() -> ServerState {
             params: BTreeMap::from([("host".to_owned(), "192.0.2.7".to_owned())]),
         }),
         origin: Some(Origin::Ssh),
+        path: Some(ServerPath {
+            live: Origin::Ssh,
+            since: NOW,
+            why: PathReason::AgentSilent,
+            agent_seen: Some(NOW.plus_millis(-1)),
+        }),
         snapshot: None,
     }
 }

@@ -1052,7 +1052,7 @@ export interface components {
          * @description The kinds of failure.
          * @enum {string}
          */
-        CollectErrorCode: "unknown_host" | "connection_refused" | "no_route" | "timeout" | "protocol" | "password_refused" | "key_refused" | "key_unreadable" | "no_credential" | "login_method" | "host_key_changed" | "jump_host" | "disconnected" | "probe_failed" | "too_much_output" | "not_linux" | "local";
+        CollectErrorCode: "unknown_host" | "connection_refused" | "no_route" | "timeout" | "protocol" | "password_refused" | "key_refused" | "key_unreadable" | "no_credential" | "login_method" | "host_key_changed" | "jump_host" | "disconnected" | "probe_failed" | "too_much_output" | "not_linux" | "local" | "agent_silent";
         /** @description How many rows a deletion would remove. */
         CountAnswer: {
             /**
@@ -1214,7 +1214,7 @@ export interface components {
          * @description The kinds of event.
          * @enum {string}
          */
-        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed" | "agent_enrolled" | "agent_waits" | "agent_revoked" | "agent_token_changed";
+        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "transport_changed" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed" | "agent_enrolled" | "agent_waits" | "agent_revoked" | "agent_token_changed";
         /**
          * @description What is wrong with a field. The values of its sentence are in `params`.
          * @enum {string}
@@ -1609,6 +1609,11 @@ export interface components {
             /** @description The new one, 8 to 200 characters. */
             new_password: string;
         };
+        /**
+         * @description Why a server is read the way it is.
+         * @enum {string}
+         */
+        PathReason: "only" | "agent_streams" | "no_agent" | "agent_silent";
         /** @description A machine that waits for a person: is it the server it looks like? */
         PendingAgent: {
             /** @description Where it comes from. */
@@ -1853,6 +1858,7 @@ export interface components {
             tags: string[];
             /** @description How the hub reads it. */
             transport: components["schemas"]["Transport"];
+            transport_state: components["schemas"]["ServerPath"] | null;
             /** @description When its configuration last changed. */
             updated_at: components["schemas"]["Timestamp"];
         };
@@ -1926,6 +1932,16 @@ export interface components {
             tags?: string[];
             /** @description How the hub reads it: `auto`, `ssh` or `agent`. */
             transport?: components["schemas"]["Transport"];
+        };
+        /** @description Which way a server is read at present, and why. */
+        ServerPath: {
+            agent_seen: components["schemas"]["Timestamp"] | null;
+            /** @description The way. */
+            live: components["schemas"]["Origin"];
+            /** @description Since when. */
+            since: components["schemas"]["Timestamp"];
+            /** @description Why this one. */
+            why: components["schemas"]["PathReason"];
         };
         /**
          * @description A server to enrol (`POST`), or its full configuration (`PUT`: what is left out takes its default,

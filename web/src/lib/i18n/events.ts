@@ -40,6 +40,12 @@ function piece(name: string, value: unknown): string {
       return typeof value === 'number' ? words.samples(format.number(value)) : '';
     case 'before':
       return typeof value === 'string' ? words.before(format.dateTime(value)) : '';
+    case 'from':
+      return words.from(words.ways[String(value)] ?? written(value));
+    case 'to':
+      return words.to(words.ways[String(value)] ?? written(value));
+    case 'why':
+      return words.whys[String(value)] ?? written(value);
     case 'level':
       return t.level[value as 'warning'] ?? written(value);
     case 'type':

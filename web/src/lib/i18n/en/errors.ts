@@ -40,6 +40,8 @@ export const errorsEn: Errors = {
     agent_silent: () =>
       'Its agent has sent nothing for two intervals. Check that the machine is up, that gander-agent runs there (systemctl status gander-agent), and that it reaches the gRPC port of the hub.',
     local: () => "The hub's own machine could not be read.",
+    agent_silent: (p) =>
+      `The agent has sent nothing${p.silence ? ` for ${p.silence}` : ''}. Does gander-agent run there, and does it reach the hub?`,
   },
   api: {
     network: 'The hub does not answer. Check the connection and try again.',

@@ -28,6 +28,8 @@ export const errorsZh: Errors = {
     agent_silent: () =>
       '代理程序已有两个间隔没有发送数据。请检查机器是否开机、gander-agent 是否在运行（systemctl status gander-agent），以及它能否访问中枢的 gRPC 端口。',
     local: () => '无法读取本机数据。',
+    agent_silent: (p) =>
+      `代理程序${p.silence ? `已有 ${p.silence} ` : ''}没有上报数据。请检查 gander-agent 是否在运行、能否连到监控中枢。`,
   },
   api: {
     network: '监控中枢没有应答。请检查网络后重试。',

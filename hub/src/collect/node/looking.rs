@@ -1,0 +1,171 @@
+//! One look at a server: over its connection, over a new one, or in process; and what it asks for.
+
+use std::time::Duration;
+
+use gander_probe::{Answer, RawSample, Sections, snapshot::SectionFault};
+use tokio::time::Instant;
+
+use super::{
+    super::{
+        explain::about_this_machine,
+        pace,
+        plan::Source,
+        ssh::{ProbeChannel, Route},
+    },
+    Node, Sight, SlowHold,
+};
+use crate::model::{CollectError, CollectErrorCode, Timestamp, reading::Contact, server::Endpoint};
+
+/// The first pause of the slow sections after a poll with them timed out, and the longest.
+const SLOW_HOLD: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(900));
+
+impl Node {
+    pub(super) async fn look(&mut self) -> Result<Sight, CollectError> {
+        let plan = self.signals.plan();
+        match &plan.source {
+            Source::Broken(error) => Err(error.clone()),
+            Source::Agent => Err(plan.agent_silent(None)),
+            Source::Local => self.look_locally(&plan.name).await,
+            Source::Ssh(route) => self.look_over_ssh(route, &plan.endpoint).await,
+        }
+    }
+
+    async fn look_locally(&mut self, name: &str) -> Result<Sight, CollectError> {
+        let first = self.last_facts.is_none();
+        let sections = self.sections_due();
+        let limit = pace::answer_limit(self.shared.config.poll_timeout, self.interval);
+        let answers = self
+            .local
+            .read(sections, limit)
+            .await
+            .map_err(|reason| about_this_machine(name).local(&reason))?;
+        let mut sight = self.digest(&answers.fast, Sections::FACTS, None);
+        match answers.slow {
+            Some(Ok(answer)) => {
+                let mut slow = self.digest(&answer, Sections::SLOW, None).snapshot;
+                slow.faults.append(&mut sight.snapshot.faults);
+                sight.snapshot.merge(slow);
+            }
+            Some(Err(reason)) => {
+                self.last_slow = Some(Instant::now());
+                sight.snapshot.faults.push(SectionFault {
+                    section: "filesystems".into(),
+                    reason,
+                });
+            }
+            None => {}
+        }
+        sight.contact = first.then_some(Contact { host_key: None });
+        Ok(sight)
+    }
+
+    async fn look_over_ssh(&mut self, route: &Route, endpoint: &Endpoint) -> Result<Sight, CollectError> {
+        let limit = pace::answer_limit(self.shared.config.poll_timeout, self.interval);
+        if let Some(mut connection) = self.connection.take_if(|connection| !connection.is_closed()) {
+            let sections = self.sections_due();
+            match connection.ask(sections, limit).await {
+                Ok(answer) => {
+                    self.connection = Some(connection);
+                    return Ok(self.digest(&answer, sections, None));
+                }
+                // A connection may have gone stale (a firewall forgot it, sshd was restarted):
+                // one new try counts. A peer that sends rubbish will only send it again.
+                Err(error) => match error.code {
+                    CollectErrorCode::Timeout => self.suspect_slow(sections),
+                    CollectErrorCode::Disconnected => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        self.connection = None;
+        let suspect = self.trouble.is_some();
+        let opening = ProbeChannel::open(route, &self.shared.gate, &self.shared.config, suspect);
+        // Boxed: big, and needed only while connecting.
+        let mut connection = Box::new(Box::pin(opening).await?);
+        let mut sections = Sections::TICK | Sections::FACTS;
+        if !self.slow_is_held() {
+            sections = sections | Sections::SLOW;
+        }
+        match connection.ask(sections, limit).await {
+            Ok(answer) => {
+                let host_key = connection.host_key();
+                let keys = connection
+                    .jump_host_keys()
+                    .flatten()
+                    .chain([&host_key])
+                    .cloned()
+                    .collect();
+                self.signals.set_proved(keys);
+                self.connection = Some(connection);
+                let contact = Contact {
+                    host_key: Some((host_key, endpoint.clone())),
+                };
+                Ok(self.digest(&answer, sections, Some(contact)))
+            }
+            Err(error) => {
+                if error.code == CollectErrorCode::Timeout {
+                    self.suspect_slow(sections);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What the next poll of a running connection asks.
+    fn sections_due(&self) -> Sections {
+        let since = |moment: Option<Instant>| moment.map(|moment| moment.elapsed());
+        let mut sections = Sections::TICK;
+        if pace::slow_due(since(self.last_slow), self.interval) && !self.slow_is_held() {
+            sections = sections | Sections::SLOW;
+        }
+        if pace::facts_due(since(self.last_facts), self.interval) {
+            sections = sections | Sections::FACTS;
+        }
+        sections
+    }
+
+    fn slow_is_held(&self) -> bool {
+        self.slow_hold
+            .as_ref()
+            .is_some_and(|hold| Instant::now() < hold.until)
+    }
+
+    /// A poll timed out. If it asked for the slow sections, they may be the reason: the next
+    /// ones go without, so that a node with a dead mount is still read.
+    fn suspect_slow(&mut self, asked: Sections) {
+        if asked.contains(Sections::SLOW) {
+            let pause = self
+                .slow_hold
+                .as_ref()
+                .map_or(SLOW_HOLD.0, |hold| (hold.pause * 2).min(SLOW_HOLD.1));
+            self.slow_hold = Some(SlowHold {
+                until: Instant::now() + pause,
+                pause,
+            });
+        }
+    }
+
+    /// Turns an answer to `asked` into a snapshot.
+    fn digest(&mut self, answer: &Answer, asked: Sections, contact: Option<Contact>) -> Sight {
+        let now = Instant::now();
+        let at_ms = i64::try_from(self.shared.origin.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let mut snapshot = self.differ.advance(RawSample::parse(answer), at_ms);
+        if asked.contains(Sections::FACTS) {
+            self.last_facts = Some(now);
+        }
+        if asked.contains(Sections::SLOW) {
+            self.last_slow = Some(now);
+            self.slow_hold = None;
+        } else if self.slow_is_held() {
+            snapshot.faults.push(SectionFault {
+                section: "filesystems".into(),
+                reason: "a poll with them timed out; they are left out for a while".into(),
+            });
+        }
+        Sight {
+            snapshot,
+            taken_at: Timestamp::now(),
+            contact,
+        }
+    }
+}
