@@ -78,6 +78,8 @@ pub struct Identity {
     pub not_after_ms: i64,
     /// When to ask for the next one.
     pub renew_after_ms: i64,
+    /// The interval the hub ordered last, kept for a start while the hub is away; 0: none yet.
+    pub interval_ms: i64,
     /// The agent's certificate first, then the CA's, DER.
     pub chain: Vec<Vec<u8>>,
     /// The private key, PKCS#8 DER.
@@ -122,13 +124,14 @@ impl Identity {
     pub fn to_text(&self) -> String {
         let mut text = format!(
             "# gander-agent: who this machine is to its hub. Keep it secret; never copy it to another machine.\n\
-             hub = {}\nca = {}\nserver_name = {}\nserver_id = {}\nnot_after_ms = {}\nrenew_after_ms = {}\n",
+             hub = {}\nca = {}\nserver_name = {}\nserver_id = {}\nnot_after_ms = {}\nrenew_after_ms = {}\ninterval_ms = {}\n",
             self.hub,
             self.ca,
             self.server_name.replace(['\n', '\r'], " "),
             self.server_id,
             self.not_after_ms,
-            self.renew_after_ms
+            self.renew_after_ms,
+            self.interval_ms
         );
         for certificate in &self.chain {
             put_pem(&mut text, "CERTIFICATE", certificate);
@@ -156,6 +159,7 @@ impl Identity {
             server_id: number(text, "server_id")?,
             not_after_ms: number(text, "not_after_ms")?,
             renew_after_ms: number(text, "renew_after_ms")?,
+            interval_ms: number(text, "interval_ms")?,
             chain,
             key: key(text)?,
         })
@@ -271,6 +275,7 @@ pub(crate) mod tests {
             server_id: 7,
             not_after_ms: 2,
             renew_after_ms: 1,
+            interval_ms: 10_000,
             chain: vec![vec![1; 700], vec![2]],
             key: new_key().unwrap().iter().map(|_| 3).collect(),
         }
@@ -307,6 +312,7 @@ pub(crate) mod tests {
             "server_id",
             "not_after_ms",
             "renew_after_ms",
+            "interval_ms",
         ] {
             let without: String = text
                 .lines()

@@ -69,7 +69,7 @@ pub async fn run(state: StateDir, limits: Limits, shutdown: CancellationToken) -
     };
     let keeper =
         Keeper::start(&state.spool(), limits, &platform::boot_id()).context("no thread for the spool")?;
-    let (orders, ordered) = watch::channel(Orders::default());
+    let (orders, ordered) = watch::channel(Orders::remembered(identity.interval_ms));
     let (samples, looks) = mpsc::channel(LOOKS);
     let looking = tokio::spawn(keep_looking(ordered, samples));
     let mut agent = Agent {

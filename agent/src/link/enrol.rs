@@ -71,6 +71,7 @@ pub async fn enrol(pending: &Pending) -> Result<Enrolment, AskError> {
                 server_id: enrolled.server_id,
                 not_after_ms: enrolled.not_after_ms,
                 renew_after_ms: enrolled.renew_after_ms,
+                interval_ms: 0,
                 chain: enrolled.certificate_chain_der,
                 key: pending.key.clone(),
             })))
@@ -144,7 +145,10 @@ fn no_answer() -> AskError {
 /// A status of the hub's as a sentence.
 #[must_use]
 pub fn in_words(status: &tonic::Status) -> String {
-    if status.message().is_empty() {
+    if std::error::Error::source(status).is_some() {
+        // Made here: nobody said it.
+        "the connection to the hub broke".into()
+    } else if status.message().is_empty() {
         format!("the hub answered {:?}", status.code())
     } else {
         format!("the hub says: {}", status.message())

@@ -55,6 +55,17 @@ impl Default for Orders {
 }
 
 impl Orders {
+    /// What holds until the hub tells: the interval it ordered before, if it did.
+    #[must_use]
+    pub fn remembered(interval_ms: i64) -> Self {
+        let mut orders = Self::default();
+        if let Ok(ms @ 1..) = u64::try_from(interval_ms) {
+            orders.interval =
+                Duration::from_millis(ms).clamp(Duration::from_secs(1), Duration::from_secs(3600));
+        }
+        orders
+    }
+
     /// Within what makes sense, whatever the hub says.
     fn of(directive: &pb::Directive) -> Self {
         let interval = Duration::from_millis(u64::from(directive.interval_ms));
