@@ -25,7 +25,7 @@ use crate::{
     ingest::{Ingest, IngestConfig},
     live::AgentBoard,
     model::{Event, EventKind, Timestamp},
-    store::{DatabaseLock, MasterKey, Store},
+    store::{Ages, DatabaseLock, MasterKey, Store},
 };
 pub(crate) use listen::{agent_settings, base_url};
 use targets::TargetsTask;
@@ -156,7 +156,13 @@ async fn serve(
     tasks.spawn("feed", feed.run(shutdown.clone()));
     tasks.spawn("grpc", grpc.run(grpc_listener));
     tasks.spawn("http", api::serve(listener, api_state, shutdown.clone()));
-    let housekeeping = housekeeping::Housekeeping::new(store.clone(), config.retention);
+    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
+    store.configure_retention(Ages {
+        samples: seconds(config.retention),
+        quarter_hours: seconds(config.retention_15m),
+        three_hours: seconds(config.retention_3h),
+    });
+    let housekeeping = housekeeping::Housekeeping::new(store.clone());
     tasks.spawn("housekeeping", housekeeping.run(shutdown.clone()));
     tasks.spawn("backups", backups.run(shutdown.clone()));
     tasks.spawn(

@@ -14,8 +14,8 @@ use super::{
         ws::{Message, WatchRequest},
     },
     handlers::{
-        agents, alerts, backups, events, export, metrics, probes, series, servers, session, setup, system,
-        tokens, users,
+        agents, alerts, backups, events, export, fleet, metrics, probes, retention, series, servers, session,
+        setup, system, tokens, users,
     },
     table::Table,
     ws,
@@ -28,6 +28,11 @@ pub(super) fn table() -> Table {
         .open(routes!(system::health))
         .viewer(routes!(system::stats))
         .viewer(routes!(system::storage))
+        .admin(routes!(
+            retention::get_retention,
+            retention::put_retention,
+            retention::delete_retention
+        ))
         .admin(routes!(backups::list_backups, backups::begin_backup))
         // people
         .open(routes!(setup::setup_state, setup::set_up))
@@ -70,6 +75,7 @@ pub(super) fn table() -> Table {
         // measured values
         .viewer(routes!(series::series))
         .viewer(routes!(series::snapshot))
+        .viewer(routes!(fleet::fleet_series))
         .viewer(routes!(metrics::metric_rows))
         .admin(routes!(metrics::delete_metrics))
         .admin(routes!(metrics::count_metrics))

@@ -20,13 +20,11 @@ const HISTORY_AT_LEAST: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Throws away what is too old, again and again.
 pub(super) struct Housekeeping {
     store: Store,
-    retention: Option<Duration>,
 }
 
 impl Housekeeping {
-    /// `retention`: how long samples are kept; `None`: for ever, and events and alerts with them.
-    pub(super) fn new(store: Store, retention: Option<Duration>) -> Self {
-        Self { store, retention }
+    pub(super) fn new(store: Store) -> Self {
+        Self { store }
     }
 
     /// Runs until `shutdown`. What fails is tried again the next time.
@@ -50,16 +48,16 @@ impl Housekeeping {
     }
 
     async fn tidy(&self, now: Timestamp) -> Result<(), StoreError> {
-        let ago = |age: Duration| now.plus_millis(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        if let Some(retention) = self.retention {
-            let samples = self.store.purge(ago(retention)).await?;
-            let history = self
-                .store
-                .purge_history(ago(retention.max(HISTORY_AT_LEAST)))
-                .await?;
-            if samples + history > 0 {
-                tracing::info!(samples, history, "old data removed");
-            }
+        let samples = self.store.retain(now).await?;
+        // Events and alerts stay as long as samples do, and for ever where those do.
+        let mut history = 0;
+        if let Some(seconds) = self.store.retention().await?.global.samples {
+            let age = Duration::from_secs(seconds).max(HISTORY_AT_LEAST);
+            let ago = now.plus_millis(-i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+            history = self.store.purge_history(ago).await?;
+        }
+        if samples + history > 0 {
+            tracing::info!(samples, history, "old data removed");
         }
         self.store.purge_expired(now).await?;
         self.store.purge_enrolment(now).await?;

@@ -336,6 +336,8 @@ fn blank() -> Config {
         database_path: PathBuf::new(),
         master_key_file: None,
         retention: None,
+        retention_15m: None,
+        retention_3h: None,
         backup_directory: None,
         backup_interval: None,
         backup_keep: 0,

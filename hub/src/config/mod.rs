@@ -41,6 +41,10 @@ pub struct Config {
     pub master_key_file: Option<PathBuf>,
     /// How long samples are kept; `None`: for ever.
     pub retention: Option<Duration>,
+    /// How long roll-ups of 15 minutes are kept; `None`: for ever.
+    pub retention_15m: Option<Duration>,
+    /// How long roll-ups of 3 hours are kept; `None`: for ever.
+    pub retention_3h: Option<Duration>,
     /// Where backups go; `None`: `backups` beside the database.
     pub backup_directory: Option<PathBuf>,
     /// Time between two backups; `None`: only on request.

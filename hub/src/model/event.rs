@@ -47,6 +47,10 @@ pub enum EventKind {
     AlertResolved,
     /// Samples were deleted by a person.
     SamplesDeleted,
+    /// How long samples are kept was changed.
+    RetentionChanged,
+    /// A server has more series than are kept; `details` holds the limit.
+    SeriesLimited,
     /// Somebody logged in.
     LoggedIn,
     /// A log-in failed.

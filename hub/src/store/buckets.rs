@@ -92,9 +92,6 @@ pub(super) struct Buckets {
     buckets: Vec<Bucket>,
 }
 
-/// Minimum, mean and maximum of every bucket; `None` is a gap.
-pub(super) type Points = (Vec<Option<i64>>, Vec<Option<f64>>, Vec<Option<i64>>);
-
 impl Buckets {
     pub(super) fn new(from: i64, to: i64, step: i64, series: usize) -> Self {
         let start = from.div_euclid(step) * step;
@@ -170,26 +167,6 @@ impl Buckets {
                 .saturating_add(self.step.saturating_mul(self.length as i64)),
         )
     }
-
-    /// The points of one series.
-    pub(super) fn points(&self, series: usize) -> Points {
-        let buckets = self.bridged(series);
-        let filled = |bucket: &Bucket| bucket.count > 0;
-        (
-            buckets
-                .iter()
-                .map(|bucket| filled(bucket).then_some(bucket.min))
-                .collect(),
-            buckets
-                .iter()
-                .map(|bucket| filled(bucket).then(|| bucket.mean()))
-                .collect(),
-            buckets
-                .iter()
-                .map(|bucket| filled(bucket).then_some(bucket.max))
-                .collect(),
-        )
-    }
 }
 
 /// Fills empty buckets between two samples that are no further apart than regular ones: a
@@ -247,12 +224,29 @@ mod tests {
 
     const SECOND: i64 = 1_000;
 
+    /// Minimum, mean and maximum of every bucket; `None` is a gap.
+    fn points(buckets: &Buckets) -> [Vec<Option<f64>>; 3] {
+        let buckets = buckets.bridged(0);
+        let filled = |value: &dyn Fn(&Bucket) -> f64| {
+            buckets
+                .iter()
+                .map(|bucket| (bucket.count > 0).then(|| value(bucket)))
+                .collect()
+        };
+        [
+            filled(&|bucket| bucket.min as f64),
+            filled(&Bucket::mean),
+            filled(&|bucket| bucket.max as f64),
+        ]
+    }
+
     fn average(from: i64, to: i64, step: i64, samples: impl IntoIterator<Item = i64>) -> Vec<Option<f64>> {
         let mut buckets = Buckets::new(from, to, step, 1);
         for taken_at in samples {
             buckets.add_run(0, &[taken_at], &[taken_at / SECOND]);
         }
-        buckets.points(0).1
+        let [_, means, _] = points(&buckets);
+        means
     }
 
     fn gaps(points: &[Option<f64>]) -> usize {
@@ -333,11 +327,11 @@ mod tests {
     fn minimum_mean_and_maximum_survive_the_largest_values() {
         let mut buckets = Buckets::new(0, 10, 10, 1);
         buckets.add_run(0, &[5, 6], &[i64::MAX, i64::MAX - 2]);
-        let (min, avg, max) = buckets.points(0);
-        assert_eq!((min[0], max[0]), (Some(i64::MAX - 2), Some(i64::MAX)));
-        assert!(avg[0].is_some_and(|mean| mean > 9.2e18));
+        let bucket = buckets.bridged(0)[0];
+        assert_eq!((bucket.min, bucket.max), (i64::MAX - 2, i64::MAX));
+        assert!(bucket.mean() > 9.2e18);
         let mut buckets = Buckets::new(0, 10, 10, 1);
         buckets.add_run(0, &[-1, 5, 6, 7, 10], &[99, 1, 1, 2, 99]);
-        assert_eq!(buckets.points(0).1, [Some(1.33)]);
+        assert_eq!(points(&buckets)[1], [Some(1.33)]);
     }
 }

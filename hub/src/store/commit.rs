@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use super::events::insert_event;
-use super::layout::Values;
+use super::layout::{MAX_SERIES, Values};
 use super::samples::SampleRow;
 use super::servers::pin_first;
 use super::states::put_state;
 use super::{CommitReceipt, Result, Store, alerts, late, samples};
-use crate::model::ServerId;
 use crate::model::commit::{AlertChange, Commit};
+use crate::model::{Event, EventKind, ServerId};
 
 impl Store {
     /// Makes a commit durable in one transaction. A sample that is already there is ignored;
@@ -46,6 +46,16 @@ impl Store {
             receipt.values += placed.values;
             if placed.dropped > 0 {
                 *receipt.dropped_values.entry(server_id).or_default() += placed.dropped;
+            }
+            if placed.newly_limited {
+                let event = Event {
+                    at: taken_at,
+                    kind: EventKind::SeriesLimited,
+                    server_id: Some(server_id),
+                    actor: None,
+                    details: serde_json::json!({ "limit": MAX_SERIES, "dropped": placed.dropped }),
+                };
+                insert_event(connection, &event).await?;
             }
             rows.push(SampleRow {
                 server_id,

@@ -27,8 +27,6 @@ use super::words::to_json;
 use super::{Result, Store, StoreError};
 use crate::model::Timestamp;
 
-/// Most rows folded at once: what the transaction deletes.
-const MOST_ROWS: i64 = 1_024;
 /// Fewer rows are folded when the newest of them is this old: the server is gone, or slow.
 const OLD_MS: i64 = 6 * 3_600_000;
 /// … if there are so many.
@@ -36,7 +34,7 @@ const OLD_ROWS: i64 = 32;
 /// When to fold and merge.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
-    /// Rows of a server that are worth a block.
+    /// Rows of a server that are worth a block; four times as many are folded at once at most.
     pub(super) fold: i64,
     /// A block of samples with so many rows enters the roll-ups.
     pub(super) roll: i64,
@@ -103,7 +101,8 @@ impl Store {
         let begun = Instant::now();
         let mut report = FoldReport::default();
         for server_id in self.foldable(sizes, now).await? {
-            while begun.elapsed() < budget && self.fold_rows(server_id, i64::MAX, &mut report).await? {}
+            while begun.elapsed() < budget && self.fold_rows(sizes, server_id, i64::MAX, &mut report).await? {
+            }
             while begun.elapsed() < budget && self.merge_some(sizes, server_id, &mut report).await? {}
             if begun.elapsed() >= budget {
                 report.more = true;
@@ -140,12 +139,14 @@ impl Store {
 
     /// Folds the oldest rows of a server taken before a moment; answers whether it is worth while
     /// to go on.
-    pub(super) async fn fold_rows(
+    async fn fold_rows(
         &self,
+        sizes: &Sizes,
         server_id: i64,
         before: i64,
         report: &mut FoldReport,
     ) -> Result<bool> {
+        let most = sizes.fold * FAN_IN as i64;
         let deletions = self.deletions();
         let mut connection = self.read().await?;
         let rows = sqlx::query(
@@ -154,7 +155,7 @@ impl Store {
         )
         .bind(server_id)
         .bind(before)
-        .bind(MOST_ROWS)
+        .bind(most)
         .fetch_all(&mut *connection)
         .await?;
         let layouts: Vec<(i64, Vec<u8>)> =
@@ -193,7 +194,7 @@ impl Store {
                 );
             }
         }
-        let full = rows.len() as i64 == MOST_ROWS;
+        let full = rows.len() as i64 == most;
         let mut moved = false;
         for side in [late, fresh] {
             if side.is_empty() {
@@ -268,7 +269,7 @@ impl Store {
     pub(super) async fn roll_all(&self, server_id: i64, before: i64, report: &mut FoldReport) -> Result<()> {
         loop {
             let (deletions, folded) = (self.deletions(), report.folded);
-            while self.fold_rows(server_id, before, report).await? {}
+            while self.fold_rows(&SIZES, server_id, before, report).await? {}
             if self.deletions() == deletions && report.folded == folded {
                 break;
             }

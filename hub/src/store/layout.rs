@@ -25,7 +25,7 @@ pub const MAX_SERIES: usize = 1000;
 /// Longest label, in bytes.
 pub const MAX_LABEL_BYTES: usize = 255;
 /// A series not seen for this long no longer counts as live.
-const LIVE_MS: i64 = 24 * 3_600_000;
+pub(super) const LIVE_MS: i64 = 24 * 3_600_000;
 /// How far `last_seen_at` and `last_used_at` in the database may lag behind.
 pub(super) const LAG_MS: i64 = 3_600_000;
 /// A server over its cap is not looked at again for this long.
@@ -38,6 +38,8 @@ pub(super) struct LayoutCache {
     servers: Option<Arc<HashSet<ServerId>>>,
     layouts: HashMap<ServerId, Layout>,
     pub(super) folded: Folded,
+    /// Servers over their cap, of which it was told.
+    limited: HashSet<ServerId>,
     flat: Flat,
 }
 
@@ -68,6 +70,8 @@ pub(super) struct Placed {
     pub(super) values: u64,
     /// Values that have no place.
     pub(super) dropped: u64,
+    /// Values have no place for the first time.
+    pub(super) newly_limited: bool,
 }
 
 impl LayoutCache {
@@ -145,11 +149,22 @@ impl LayoutCache {
         };
         let (cells, values, stale) = layout.encode(&self.flat, taken_at);
         layout.touch(connection, taken_at, stale).await?;
+        let without_place = self.flat.values.len() as u64 - values;
+        let newly_limited = if without_place > 0 {
+            self.limited.insert(server_id)
+        } else {
+            // Not for one poll without the slow sections.
+            if taken_at.0 >= layout.full_until {
+                self.limited.remove(&server_id);
+            }
+            false
+        };
         Ok(Placed {
             layout_id: layout.id,
             cells,
             values,
-            dropped: self.flat.values.len() as u64 - values + self.flat.oversized,
+            dropped: without_place + self.flat.oversized,
+            newly_limited,
         })
     }
 }

@@ -21,7 +21,9 @@ mod enrolment;
 mod erase;
 mod error;
 mod events;
+mod fleet;
 mod fold;
+mod forecast;
 mod late;
 mod latest;
 mod layout;
@@ -34,6 +36,7 @@ mod query;
 mod remove;
 mod repair;
 mod restore;
+mod retention;
 mod rollup;
 mod rows;
 mod samples;
@@ -62,11 +65,13 @@ pub use open::Store;
 pub use people::random_token;
 pub use repair::{Repair, repair};
 pub use restore::{Restored, restore};
+pub use retention::{Ages, Retention};
 pub use seal::MasterKey;
 pub use types::{
-    AlertQuery, Change, CommitReceipt, CredentialChange, Cursor, DeleteRange, EventQuery, Latest, MetricRow,
-    MetricsPage, MetricsQuery, SeriesAnswer, SeriesPoints, SeriesQuery, ServerStorage, Step, StorageStats,
-    StoredEvent, TokenHash,
+    AlertQuery, Change, CommitReceipt, CredentialChange, Cursor, DeleteRange, EventQuery, FleetAnswer,
+    FleetGroup, FleetLine, FleetQuery, Forecast, GroupBy, Latest, MetricRow, MetricsPage, MetricsQuery,
+    SeriesAnswer, SeriesPoints, SeriesQuery, ServerStorage, Step, StorageStats, StoredEvent, TierStorage,
+    TokenHash,
 };
 pub use verify::{BlockFault, BlockReport};
 

@@ -20,6 +20,7 @@ use sqlx::{Connection, Sqlite};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::layout::LayoutCache;
+use super::retention::Ages;
 use super::seal::{KEY_CHECK, Place};
 use super::{MasterKey, Result, StoreError};
 use crate::model::{ServerId, Timestamp};
@@ -50,6 +51,8 @@ pub(super) struct Inner {
     pub(super) writer: Arc<Mutex<Writer>>,
     pub(super) readers: SqlitePool,
     pub(super) servers_changed: watch::Sender<u64>,
+    /// How long samples are kept while the database says nothing of it.
+    pub(super) configured_ages: std::sync::Mutex<Ages>,
     /// Rises with every deletion of samples.
     pub(super) deletions: AtomicU64,
     pub(super) agents_changed: watch::Sender<u64>,
@@ -185,6 +188,7 @@ impl Store {
                 })),
                 readers,
                 servers_changed: watch::Sender::new(0),
+                configured_ages: std::sync::Mutex::default(),
                 deletions: AtomicU64::new(0),
                 agents_changed: watch::Sender::new(0),
                 dropped_values: std::sync::Mutex::default(),

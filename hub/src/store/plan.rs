@@ -34,15 +34,27 @@ impl Plan {
         servers: &[ServerId],
         metrics: &[Metric],
     ) -> Result<Self> {
+        Self::load_label(connection, servers, metrics, None).await
+    }
+
+    /// The same with one label only, if one is given.
+    pub(super) async fn load_label(
+        connection: &mut SqliteConnection,
+        servers: &[ServerId],
+        metrics: &[Metric],
+        label: Option<&str>,
+    ) -> Result<Self> {
         let server_ids = to_json(&servers.iter().map(|id| id.0).collect::<Vec<_>>())?;
         let metric_ids = to_json(&metrics.iter().map(|metric| metric.id()).collect::<Vec<_>>())?;
         let rows = sqlx::query(
             "SELECT id, server_id, metric, label FROM series
              WHERE server_id IN (SELECT value FROM json_each(?)) AND metric IN (SELECT value FROM json_each(?))
+               AND label = coalesce(?, label)
              ORDER BY server_id, metric, label",
         )
         .bind(&server_ids)
         .bind(&metric_ids)
+        .bind(label)
         .fetch_all(&mut *connection)
         .await?;
         let mut slots = Vec::with_capacity(rows.len());

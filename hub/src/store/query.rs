@@ -72,15 +72,9 @@ impl Store {
             .iter()
             .enumerate()
             .map(|(slot, found)| {
-                let (min, avg, max) = buckets.points(slot);
-                SeriesPoints {
-                    metric: found.key.metric,
-                    label: found.key.label.clone(),
-                    unit: found.key.metric.unit(),
-                    min,
-                    avg,
-                    max,
-                }
+                let mut points = SeriesPoints::gaps(found.key.metric, found.key.label.clone());
+                points.fill(&buckets.bridged(slot));
+                points
             })
             // A series of the dictionary that has nothing to say in this time is left out.
             .filter(|points| points.min.iter().any(Option::is_some))

@@ -17,7 +17,7 @@ pub(super) const BATCH_ROWS: i64 = 2_000;
 /// Pages given back in one step.
 const VACUUM_PAGES: i64 = 500;
 /// Retention leaves up to this share of the file free: it fills again at once.
-const FREE_SHARE: i64 = 5;
+pub(super) const FREE_SHARE: i64 = 16;
 
 impl Store {
     /// How many samples [`Store::delete_samples`] would delete.
@@ -65,23 +65,6 @@ impl Store {
             self.drop_unused_layouts(range).await?;
             self.give_space_back(0).await?;
         }
-        Ok(deleted)
-    }
-
-    /// Retention: deletes the samples taken before a moment, and finishes what a deletion cut
-    /// short left behind. Answers how many samples there were.
-    ///
-    /// # Errors
-    /// The database cannot be written.
-    pub async fn purge(&self, older_than: Timestamp) -> Result<u64> {
-        let range = DeleteRange {
-            server_id: None,
-            before: Some(older_than),
-        };
-        self.sweep_removed().await?;
-        let deleted = self.delete_in_batches(&range).await?;
-        self.drop_unused_layouts(&range).await?;
-        self.give_space_back(FREE_SHARE).await?;
         Ok(deleted)
     }
 
@@ -145,7 +128,7 @@ impl Store {
     }
 
     /// Deletes rows and blocks. The bytes of blocks are still to be swept up.
-    async fn delete_in_batches(&self, range: &DeleteRange) -> Result<u64> {
+    pub(super) async fn delete_in_batches(&self, range: &DeleteRange) -> Result<u64> {
         Ok(self.delete_rows(range).await? + self.delete_blocks(range).await?)
     }
 
@@ -170,7 +153,7 @@ impl Store {
     }
 
     /// Deletes the bytes of all discarded blocks.
-    async fn sweep_chunks(&self) -> Result<()> {
+    pub(super) async fn sweep_chunks(&self) -> Result<()> {
         loop {
             let mut write = self.write().await?;
             let more = chunks::sweep(write.connection()?).await?;
@@ -207,7 +190,7 @@ impl Store {
     }
 
     /// Removes layouts that no sample uses any more, and the series that are in none left.
-    async fn drop_unused_layouts(&self, range: &DeleteRange) -> Result<()> {
+    pub(super) async fn drop_unused_layouts(&self, range: &DeleteRange) -> Result<()> {
         let mut sql = QueryBuilder::new("SELECT DISTINCT server_id FROM layout WHERE TRUE");
         if let Some(server_id) = range.server_id {
             sql.push(" AND server_id = ").push_bind(server_id.0);
@@ -262,7 +245,7 @@ impl Store {
 
     /// Gives free pages back to the file system, unless they are less than 1/`share` of the file
     /// (0: give back every one).
-    async fn give_space_back(&self, share: i64) -> Result<()> {
+    pub(super) async fn give_space_back(&self, share: i64) -> Result<()> {
         let mut free: i64 = sqlx::query_scalar("PRAGMA freelist_count")
             .fetch_one(&self.inner.readers)
             .await?;

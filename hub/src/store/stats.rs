@@ -1,10 +1,11 @@
 //! What the database holds, and how much room it takes.
 
-use super::{Result, ServerStorage, StorageStats, Store};
+use super::layout::{LIVE_MS, MAX_SERIES};
+use super::{Result, ServerStorage, StorageStats, Store, forecast};
 use crate::model::{ServerId, Timestamp};
 
-/// Server, samples, oldest, newest, series.
-type Row = (i64, i64, Option<i64>, Option<i64>, i64);
+/// Server, samples, of which folded, oldest, newest, series, whether they are at the limit.
+type Row = (i64, i64, i64, Option<i64>, Option<i64>, i64, bool);
 
 impl Store {
     /// The version of the SQLite library linked in.
@@ -25,14 +26,18 @@ impl Store {
     pub async fn storage_stats(&self) -> Result<StorageStats> {
         let mut connection = self.read().await?;
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT server.id, coalesce(tally.samples, 0),
+            "SELECT server.id, coalesce(tally.samples, 0), coalesce(tally.folded, 0),
                  (SELECT min(at) FROM (SELECT min(taken_at) AS at FROM sample WHERE server_id = server.id
                      UNION ALL SELECT min(first_at) FROM block WHERE server_id = server.id AND tier = 0)),
                  (SELECT max(at) FROM (SELECT max(taken_at) AS at FROM sample WHERE server_id = server.id
                      UNION ALL SELECT max(last_at) FROM block WHERE server_id = server.id AND tier = 0)),
-                 (SELECT count(*) FROM series WHERE server_id = server.id)
+                 (SELECT count(*) FROM series WHERE server_id = server.id),
+                 (SELECT count(*) FROM series WHERE server_id = server.id
+                     AND last_seen_at > (SELECT max(last_seen_at) FROM series WHERE server_id = server.id) - ?1) >= ?2
              FROM server LEFT JOIN tally ON tally.server_id = server.id ORDER BY server.id",
         )
+        .bind(LIVE_MS)
+        .bind(MAX_SERIES as i64)
         .fetch_all(&mut *connection)
         .await?;
         let free_pages: i64 = sqlx::query_scalar("PRAGMA freelist_count")
@@ -41,17 +46,26 @@ impl Store {
         let page_bytes: i64 = sqlx::query_scalar("PRAGMA page_size")
             .fetch_one(&mut *connection)
             .await?;
+        let tiers = forecast::tiers(&mut connection).await?;
+        let trash: i64 = sqlx::query_scalar("SELECT coalesce(sum(chunks), 0) FROM trash")
+            .fetch_one(&mut *connection)
+            .await?;
         drop(connection);
+        let mut unfolded = 0;
         let dropped = self.dropped_values().clone();
         let per_server: Vec<ServerStorage> = rows
             .into_iter()
-            .map(|(id, samples, oldest, newest, series)| ServerStorage {
-                server_id: ServerId(id),
-                samples: samples.unsigned_abs(),
-                oldest: oldest.map(Timestamp),
-                newest: newest.map(Timestamp),
-                series: series.unsigned_abs(),
-                dropped_values: dropped.get(&ServerId(id)).copied().unwrap_or(0),
+            .map(|(id, samples, folded, oldest, newest, series, full)| {
+                unfolded += (samples - folded).unsigned_abs();
+                ServerStorage {
+                    server_id: ServerId(id),
+                    samples: samples.unsigned_abs(),
+                    oldest: oldest.map(Timestamp),
+                    newest: newest.map(Timestamp),
+                    series: series.unsigned_abs(),
+                    dropped_values: dropped.get(&ServerId(id)).copied().unwrap_or(0),
+                    at_series_limit: full,
+                }
             })
             .collect();
         let size = |suffix: &str| {
@@ -66,6 +80,9 @@ impl Store {
             samples: per_server.iter().map(|server| server.samples).sum(),
             oldest: per_server.iter().filter_map(|server| server.oldest).min(),
             newest: per_server.iter().filter_map(|server| server.newest).max(),
+            unfolded,
+            trash_bytes: (trash * page_bytes).unsigned_abs(),
+            tiers,
             per_server,
         })
     }

@@ -8,6 +8,7 @@ use gander_probe::Snapshot;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::buckets::Bucket;
 use crate::model::{AlertId, Event, EventKind, HostKey, Level, Metric, Secret, ServerId, Timestamp, Unit};
 
 /// What to do with one stored secret.
@@ -114,6 +115,144 @@ pub struct SeriesPoints {
     pub avg: Vec<Option<f64>>,
     /// The largest value of each bucket.
     pub max: Vec<Option<i64>>,
+}
+
+impl SeriesPoints {
+    /// A series without a point.
+    pub(super) fn gaps(metric: Metric, label: String) -> Self {
+        Self {
+            metric,
+            label,
+            unit: metric.unit(),
+            min: Vec::new(),
+            avg: Vec::new(),
+            max: Vec::new(),
+        }
+    }
+
+    /// Appends the points of these buckets.
+    pub(super) fn fill(&mut self, buckets: &[Bucket]) {
+        let filled = |bucket: &Bucket| bucket.count > 0;
+        self.min
+            .extend(buckets.iter().map(|bucket| filled(bucket).then_some(bucket.min)));
+        self.avg
+            .extend(buckets.iter().map(|bucket| filled(bucket).then(|| bucket.mean())));
+        self.max
+            .extend(buckets.iter().map(|bucket| filled(bucket).then_some(bucket.max)));
+    }
+}
+
+/// One metric of many servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FleetQuery {
+    /// Which metric.
+    pub metric: Metric,
+    /// Which label of it; `None`: of each server, in each step, the busiest.
+    pub label: Option<String>,
+    /// Which servers; `None`: all.
+    pub servers: Option<Vec<ServerId>>,
+    /// Only servers with this tag.
+    pub tag: Option<String>,
+    /// Only servers of this group.
+    pub group: Option<String>,
+    /// First moment.
+    pub from: Timestamp,
+    /// First moment after the end.
+    pub to: Timestamp,
+    /// No more points a line than this.
+    pub max_points: u32,
+    /// The length of the buckets.
+    pub step: Step,
+    /// Only the lines of so many servers, those with the highest mean; the groups count all.
+    pub top: Option<u32>,
+    /// Which groups to show beside the fleet as a whole.
+    pub group_by: GroupBy,
+}
+
+/// How the servers of a fleet are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupBy {
+    /// Only the whole.
+    #[default]
+    Nothing,
+    /// By tag; a server counts in each of its tags.
+    Tag,
+    /// By group.
+    Group,
+}
+
+/// One metric of many servers over one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetAnswer {
+    /// As asked.
+    pub from: Timestamp,
+    /// As asked.
+    pub to: Timestamp,
+    /// Length of a bucket in milliseconds.
+    pub step_ms: i64,
+    /// Start of every bucket.
+    pub times: Vec<Timestamp>,
+    /// Unit of the values.
+    pub unit: Unit,
+    /// The fleet as a whole (without a name), then by name.
+    pub groups: Vec<FleetGroup>,
+    /// Servers that have something to say, the highest mean first.
+    pub lines: Vec<FleetLine>,
+    /// Stored rows that could not be read and are missing (a damaged file).
+    pub unreadable_rows: u64,
+    /// Blocks that could not be read and are missing.
+    pub unreadable_blocks: u64,
+}
+
+impl Default for FleetAnswer {
+    fn default() -> Self {
+        Self {
+            from: Timestamp::default(),
+            to: Timestamp::default(),
+            step_ms: 1_000,
+            times: Vec::new(),
+            unit: Unit::Count,
+            groups: Vec::new(),
+            lines: Vec::new(),
+            unreadable_rows: 0,
+            unreadable_blocks: 0,
+        }
+    }
+}
+
+/// One server's line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FleetLine {
+    /// Whose.
+    pub server_id: ServerId,
+    /// The mean over the whole time.
+    pub mean: f64,
+    /// The points.
+    pub points: SeriesPoints,
+}
+
+/// Some servers together: of each step the least, mean and greatest of their means, and percentiles
+/// (nearest rank). Each list is as long as the times.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FleetGroup {
+    /// The tag or group; `None`: all servers.
+    pub name: Option<String>,
+    /// Servers in it that have a line.
+    pub servers: u64,
+    /// Servers with a value in each step.
+    pub counted: Vec<u64>,
+    /// The least.
+    pub min: Vec<Option<f64>>,
+    /// The mean.
+    pub avg: Vec<Option<f64>>,
+    /// The greatest.
+    pub max: Vec<Option<f64>>,
+    /// Half of the servers have no more.
+    pub p50: Vec<Option<f64>>,
+    /// 95 of 100 servers have no more.
+    pub p95: Vec<Option<f64>>,
+    /// 99 of 100 servers have no more.
+    pub p99: Vec<Option<f64>>,
 }
 
 /// The newest values known of a server, for the time until it was read again.
@@ -228,8 +367,42 @@ pub struct StorageStats {
     pub oldest: Option<Timestamp>,
     /// The newest sample.
     pub newest: Option<Timestamp>,
+    /// Samples that are still rows, not in a block.
+    pub unfolded: u64,
+    /// Bytes of blocks that are deleted or merged and not yet given back.
+    pub trash_bytes: u64,
+    /// What the blocks of each tier take, samples first.
+    pub tiers: Vec<TierStorage>,
     /// Ordered by server.
     pub per_server: Vec<ServerStorage>,
+}
+
+/// What the blocks of one tier take.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TierStorage {
+    /// Length of its buckets in milliseconds; 0: single samples.
+    pub tier_ms: i64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Samples, or buckets of time, in them.
+    pub samples: u64,
+    /// Values, or buckets of every series, in them.
+    pub values: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// The oldest of them.
+    pub oldest: Option<Timestamp>,
+}
+
+/// The size of the file to come.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Forecast {
+    /// Values that came in during the last day, or would have in a whole one.
+    pub values_a_day: u64,
+    /// Bytes a value takes in blocks of samples.
+    pub bytes_a_value: f64,
+    /// Size of the file a year from now, at that rate and with today's retention.
+    pub bytes_in_a_year: u64,
 }
 
 /// What the database holds of one server.
@@ -247,6 +420,8 @@ pub struct ServerStorage {
     pub series: u64,
     /// Values not kept since the hub started, for a label or the number of series was over its limit.
     pub dropped_values: u64,
+    /// It has more series than a server may have ([`MAX_SERIES`](super::MAX_SERIES)), now.
+    pub at_series_limit: bool,
 }
 
 /// Which alerts, newest first. Pending ones are never shown.

@@ -11,6 +11,7 @@ pub mod agents;
 pub mod alert;
 pub mod backup;
 pub mod event;
+pub mod fleet;
 pub mod metric;
 pub mod people;
 pub mod probe;

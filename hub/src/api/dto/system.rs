@@ -78,6 +78,12 @@ pub struct Storage {
     pub refused_readings: u64,
     /// The last one of them.
     pub last_refusal: Option<RefusedReading>,
+    /// Samples not folded into blocks yet.
+    pub unfolded_samples: u64,
+    /// Bytes of what was deleted or merged and is still to be given back.
+    pub trash_bytes: u64,
+    /// What the blocks of each tier take: single samples first, then roll-ups.
+    pub tiers: Vec<StorageTier>,
     /// The same by server.
     pub servers: Vec<ServerStorage>,
 }
@@ -93,6 +99,21 @@ pub struct RefusedReading {
     pub at: Timestamp,
     /// What the database said.
     pub reason: String,
+}
+
+/// What the blocks of one tier take.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct StorageTier {
+    /// Length of its steps in milliseconds; 0 for single samples.
+    pub step_ms: i64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Values in them; of a roll-up, steps of every series.
+    pub values: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// The oldest.
+    pub oldest: Option<Timestamp>,
 }
 
 /// What the database holds of one server.
@@ -112,6 +133,8 @@ pub struct ServerStorage {
     pub series: u64,
     /// Values that were not kept since the hub started: a label or the number of series was over its limit.
     pub dropped_values: u64,
+    /// It has more series than are kept of a server, now.
+    pub at_series_limit: bool,
 }
 
 /// The envelope of every error.

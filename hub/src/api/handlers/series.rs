@@ -63,13 +63,6 @@ pub(crate) async fn series(
             step: step.map_or(Step::Auto, |seconds| Step::Fixed(i64::from(seconds) * 1_000)),
         })
         .await?;
-    if answer.unreadable_rows > 0 {
-        tracing::warn!(
-            server.id = id,
-            rows = answer.unreadable_rows,
-            "stored rows could not be read"
-        );
-    }
     Ok(Json(SeriesAnswer {
         from: answer.from,
         to: answer.to,
@@ -103,7 +96,7 @@ pub(super) fn metrics_field(form: &mut Form) -> Vec<Metric> {
     metrics
 }
 
-fn column(points: SeriesPoints) -> SeriesColumn {
+pub(super) fn column(points: SeriesPoints) -> SeriesColumn {
     let (unit, divisor) = points.unit.shown();
     #[expect(
         clippy::cast_precision_loss,

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     api::{
-        dto::system::{Check, Health, RefusedReading, ServerStorage, Stats, Storage},
+        dto::system::{Check, Health, RefusedReading, ServerStorage, Stats, Storage, StorageTier},
         error::ApiResult,
         handlers::alerts::server_names,
         state::ApiState,
@@ -18,7 +18,7 @@ use crate::{
     },
     ingest::Progress,
     model::Timestamp,
-    store,
+    store::{self, TierStorage},
 };
 
 /// Ingest goes round at least every second; a commit of a busy disk may take some.
@@ -168,6 +168,7 @@ pub(crate) async fn storage(State(state): State<ApiState>) -> ApiResult<Json<Sto
                 newest: entry.newest,
                 series: entry.series,
                 dropped_values: entry.dropped_values,
+                at_series_limit: entry.at_series_limit,
             })
         })
         .collect();
@@ -180,8 +181,21 @@ pub(crate) async fn storage(State(state): State<ApiState>) -> ApiResult<Json<Sto
         newest: stats.newest,
         refused_readings: progress.refused_readings,
         last_refusal,
+        unfolded_samples: stats.unfolded,
+        trash_bytes: stats.trash_bytes,
+        tiers: stats.tiers.into_iter().map(tier).collect(),
         servers,
     }))
+}
+
+fn tier(tier: TierStorage) -> StorageTier {
+    StorageTier {
+        step_ms: tier.tier_ms,
+        blocks: tier.blocks,
+        values: tier.values,
+        bytes: tier.bytes,
+        oldest: tier.oldest,
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod plans;
 mod reading;
 mod removal;
 mod servers;
+mod tiers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use super::*;
 use crate::model::Metric;
 use crate::model::metric::flatten;
 use crate::store::fold::Sizes;
-use crate::store::{Cursor, DeleteRange, MetricsQuery, SeriesQuery};
+use crate::store::{Ages, Cursor, DeleteRange, MetricsQuery, Retention, SeriesQuery};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -17,6 +17,8 @@ enum Step {
     DeleteBefore(Option<usize>, i64),
     DeleteServer(usize),
     Purge(i64),
+    /// Retention of the samples alone: the roll-ups stay.
+    Thin(i64),
     /// Rows into blocks, blocks into larger ones and roll-ups, by small sizes.
     Fold(i64),
     Reopen,
@@ -30,6 +32,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(server, before)| Step::DeleteBefore(server, before)),
         1 => (0..3_usize).prop_map(Step::DeleteServer),
         1 => (0..20_000_i64).prop_map(Step::Purge),
+        2 => (0..20_000_i64).prop_map(Step::Thin),
         5 => (1..40_i64).prop_map(Step::Fold),
         2 => Just(Step::Reopen),
     ];
@@ -42,7 +45,49 @@ fn snapshot_of(value: u16, slow: bool, interface: u8) -> Snapshot {
     snapshot
 }
 
-type Model = BTreeMap<(i64, ServerId), Snapshot>;
+type Samples = BTreeMap<(i64, ServerId), Snapshot>;
+
+/// Lengths of the roll-ups' buckets.
+const STEPS: [i64; 2] = [900 * SECOND, 10_800 * SECOND];
+
+#[derive(Default)]
+struct Model {
+    samples: Samples,
+    /// What is in the roll-ups, or will be.
+    rolled: [Samples; 2],
+    /// Before this, retention has removed the samples of a server.
+    thinned: BTreeMap<ServerId, i64>,
+}
+
+impl Model {
+    /// What a question about steps of this length sees of a server.
+    fn seen(&self, server_id: ServerId, step_ms: i64) -> Vec<(i64, &Snapshot)> {
+        let source = match STEPS.iter().rposition(|step| step_ms % step == 0) {
+            Some(tier) => &self.rolled[tier],
+            None => &self.samples,
+        };
+        let own = source.iter().filter(|((_, id), _)| *id == server_id);
+        own.map(|((at, _), snapshot)| (*at, snapshot)).collect()
+    }
+
+    fn insert(&mut self, key: (i64, ServerId), snapshot: &Snapshot) {
+        for samples in self.rolled.iter_mut().chain([&mut self.samples]) {
+            samples.insert(key, snapshot.clone());
+        }
+    }
+
+    /// Removes what was taken before a moment. A bucket that it lies in is made again of the
+    /// samples there still are.
+    fn delete(&mut self, before: i64, hit: impl Fn(ServerId) -> bool) -> u64 {
+        let count = self.samples.len();
+        self.samples.retain(|(at, id), _| *at >= before || !hit(*id));
+        for (samples, step) in self.rolled.iter_mut().zip(STEPS) {
+            let border = (before + step - 1).div_euclid(step) * step;
+            samples.retain(|key, _| key.0 >= border || !hit(key.1) || self.samples.contains_key(key));
+        }
+        (count - self.samples.len()) as u64
+    }
+}
 
 async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
     // Rows, over small pages.
@@ -65,6 +110,7 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
         .map(|row| (row.taken_at.0, row.server_id, row.load_1_hundredths))
         .collect();
     let expected: Vec<_> = model
+        .samples
         .iter()
         .map(|((at, id), snapshot)| {
             (
@@ -77,12 +123,6 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
     assert_eq!(seen, expected);
     // Every value of every series, in buckets of the finest step.
     for server in servers {
-        let own: Vec<(i64, &Snapshot)> = model
-            .iter()
-            .filter(|((_, id), _)| id == server)
-            .map(|((at, _), snapshot)| (*at, snapshot))
-            .collect();
-        let Some((first, _)) = own.first() else { continue };
         let ask = SeriesQuery {
             server_id: *server,
             metrics: Metric::ALL.to_vec(),
@@ -92,6 +132,7 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
             step: crate::store::Step::Auto,
         };
         let answer = test.store.query(&ask).await.unwrap();
+        let own = model.seen(*server, answer.step_ms);
         let mut extremes: BTreeMap<_, (i64, i64)> = BTreeMap::new();
         for (at, snapshot) in &own {
             for (key, value) in flatten(snapshot) {
@@ -117,8 +158,11 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
             .collect();
         assert_eq!(answer.series.len(), names.len());
         for step in [900, 1_800, 10_800, 45] {
-            coarse(test, *server, &own, step * SECOND).await;
+            if step > 45 || !model.thinned.contains_key(server) {
+                coarse(test, *server, &model.seen(*server, step * SECOND), step * SECOND).await;
+            }
         }
+        let own = model.seen(*server, SECOND);
         let stats = test.store.storage_stats().await.unwrap();
         let stats = stats
             .per_server
@@ -126,10 +170,11 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
             .find(|stats| stats.server_id == *server)
             .unwrap();
         assert_eq!(stats.samples, own.len() as u64);
-        assert_eq!(stats.oldest, Some(Timestamp(*first)));
+        assert_eq!(stats.oldest, own.first().map(|(at, _)| Timestamp(*at)));
+        let latest = test.store.latest().await.unwrap();
         assert_eq!(
-            test.store.latest().await.unwrap()[server].taken_at.0,
-            own.last().unwrap().0
+            latest.get(server).map(|latest| latest.taken_at.0),
+            own.last().map(|(at, _)| *at)
         );
     }
 }
@@ -178,6 +223,18 @@ async fn coarse(test: &TestStore, server_id: ServerId, own: &[(i64, &Snapshot)],
     }
 }
 
+async fn retain(test: &TestStore, global: Ages) -> u64 {
+    let rules = Retention {
+        global,
+        from_config: false,
+        tags: BTreeMap::new(),
+    };
+    test.store
+        .retain_by(&rules, NOW.plus_millis(20_000 * SECOND), 0)
+        .await
+        .unwrap()
+}
+
 async fn run(steps: Vec<Step>) {
     let mut test = TestStore::new().await;
     let ids = [
@@ -186,7 +243,7 @@ async fn run(steps: Vec<Step>) {
         test.server("c").await.id,
     ];
     let mut servers: BTreeSet<ServerId> = ids.into();
-    let mut model = Model::new();
+    let mut model = Model::default();
     for step in steps {
         match step {
             Step::Commit(wanted) => {
@@ -194,22 +251,23 @@ async fn run(steps: Vec<Step>) {
                 let mut fresh = 0;
                 for (server, second, value, slow, interface) in wanted {
                     let (at, id) = (NOW.0 + second * SECOND, ids[server]);
+                    // Whether a sample that retention has removed comes again, nobody can tell.
+                    if model.thinned.get(&id).is_some_and(|thinned| at < *thinned) {
+                        continue;
+                    }
                     let snapshot = snapshot_of(value, slow, interface);
-                    samples.push(sample(id, at, snapshot.clone()));
-                    if servers.contains(&id) && !model.contains_key(&(at, id)) {
-                        model.insert((at, id), snapshot);
+                    if servers.contains(&id) && !model.samples.contains_key(&(at, id)) {
+                        model.insert((at, id), &snapshot);
                         fresh += 1;
                     }
+                    samples.push(sample(id, at, snapshot));
                 }
                 assert_eq!(test.commit_samples(samples).await.samples, fresh);
             }
             Step::DeleteBefore(server, second) => {
                 let before = NOW.0 + second * SECOND;
                 let server_id = server.map(|index| ids[index]);
-                let hit =
-                    |(at, id): &(i64, ServerId)| *at < before && server_id.is_none_or(|wanted| wanted == *id);
-                let expected = model.keys().filter(|key| hit(key)).count() as u64;
-                model.retain(|key, _| !hit(key));
+                let expected = model.delete(before, |id| server_id.is_none_or(|wanted| wanted == id));
                 let range = DeleteRange {
                     server_id,
                     before: Some(Timestamp(before)),
@@ -223,13 +281,38 @@ async fn run(steps: Vec<Step>) {
             Step::DeleteServer(index) => {
                 let deleted = test.store.delete_server(ids[index], &admin(), NOW).await.unwrap();
                 assert_eq!(deleted, servers.remove(&ids[index]));
-                model.retain(|(_, id), _| *id != ids[index]);
+                model.delete(i64::MAX / 2, |id| id == ids[index]);
             }
             Step::Purge(second) => {
+                let age = Some((20_000 - second).unsigned_abs());
+                let ages = Ages {
+                    samples: age,
+                    quarter_hours: age,
+                    three_hours: age,
+                };
+                let expected = model.delete(NOW.0 + second * SECOND, |_| true);
+                assert_eq!(retain(&test, ages).await, expected);
+            }
+            Step::Thin(second) => {
+                let age = Some((20_000 - second).unsigned_abs());
+                let ages = Ages {
+                    samples: age,
+                    quarter_hours: None,
+                    three_hours: None,
+                };
                 let before = NOW.0 + second * SECOND;
-                let expected = model.keys().filter(|(at, _)| *at < before).count() as u64;
-                model.retain(|(at, _), _| *at >= before);
-                assert_eq!(test.store.purge(Timestamp(before)).await.unwrap(), expected);
+                let gone: Vec<(i64, ServerId)> = model
+                    .samples
+                    .keys()
+                    .filter(|(at, _)| *at < before)
+                    .copied()
+                    .collect();
+                for key in &gone {
+                    model.samples.remove(key);
+                    let thinned = model.thinned.entry(key.1).or_insert(before);
+                    *thinned = before.max(*thinned);
+                }
+                assert_eq!(retain(&test, ages).await, gone.len() as u64);
             }
             Step::Fold(fold) => {
                 let sizes = Sizes {

@@ -55,7 +55,10 @@ async fn a_commit_is_sent_between_threads() {
     }))
     .await
     .unwrap();
-    sendable(test.store.purge(NOW)).await.unwrap();
+    sendable(test.store.retain(NOW)).await.unwrap();
+    sendable(test.store.fold(NOW, std::time::Duration::ZERO))
+        .await
+        .unwrap();
     sendable(test.store.load_states()).await.unwrap();
 }
 

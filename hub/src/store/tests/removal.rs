@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::EventKind;
-use crate::store::{DeleteRange, EventQuery, MetricsQuery};
+use crate::store::{Ages, DeleteRange, EventQuery, MetricsQuery, Retention};
 
 const EVERYTHING: DeleteRange = DeleteRange {
     server_id: None,
@@ -112,6 +112,20 @@ async fn commits_go_in_between_the_steps_of_a_deletion() {
     assert!(seen_half_way >= 2, "the deletion was one transaction");
 }
 
+/// The same age for every tier.
+fn keep(age_ms: i64) -> Retention {
+    let age = Some(age_ms.unsigned_abs() / 1_000);
+    Retention {
+        global: Ages {
+            samples: age,
+            quarter_hours: age,
+            three_hours: age,
+        },
+        from_config: false,
+        tags: BTreeMap::new(),
+    }
+}
+
 #[tokio::test]
 async fn retention_removes_old_samples_dead_series_and_what_a_crash_left() {
     let test = TestStore::new().await;
@@ -150,7 +164,14 @@ async fn retention_removes_old_samples_dead_series_and_what_a_crash_left() {
         }
     };
     assert_eq!(series("gone").await, 5);
-    assert_eq!(test.store.purge(Timestamp(NOW.0 + 40 * HOUR)).await.unwrap(), 2);
+    // The samples alone are too old: their series stay in the roll-ups.
+    let mut rules = keep(20 * HOUR);
+    rules.global.three_hours = None;
+    rules.global.quarter_hours = None;
+    let now = NOW.plus_millis(60 * HOUR);
+    assert_eq!(test.store.retain_by(&rules, now, 0).await.unwrap(), 2);
+    assert_eq!(series("gone").await, 5);
+    test.store.retain_by(&keep(20 * HOUR), now, 0).await.unwrap();
     assert_eq!(series("gone").await, 0);
     assert_eq!(series("sda").await, 5);
     assert_eq!(test.store.count_samples(&EVERYTHING).await.unwrap(), 1);

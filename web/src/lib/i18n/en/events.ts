@@ -21,6 +21,8 @@ export const events = {
     host_key_changed: 'Host key changed',
     alert_resolved: 'Alert resolved',
     samples_deleted: 'Values deleted',
+    retention_changed: 'Retention changed',
+    series_limited: 'Too many series',
     logged_in: 'Log-in',
     login_failed: 'Log-in failed',
     user_changed: 'User changed',

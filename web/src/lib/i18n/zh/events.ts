@@ -23,6 +23,8 @@ export const events: Dict['events'] = {
     host_key_changed: '主机密钥改变',
     alert_resolved: '解决告警',
     samples_deleted: '删除数值',
+    retention_changed: '更改保留时间',
+    series_limited: '指标序列过多',
     logged_in: '登录',
     login_failed: '登录失败',
     user_changed: '用户变更',
