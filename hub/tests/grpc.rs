@@ -15,5 +15,7 @@ mod grpc {
     mod enrolment;
     mod identity;
     mod monitor;
+    mod nginx;
+    mod python;
     mod stream;
 }

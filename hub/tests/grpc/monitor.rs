@@ -31,7 +31,7 @@ impl Interceptor for Bearer {
 
 type Client = MonitorServiceClient<InterceptedService<Channel, Bearer>>;
 
-async fn token(hub: &Hub, role: Role) -> String {
+pub(super) async fn token(hub: &Hub, role: Role) -> String {
     let token = random_token("gdr_").unwrap();
     let hash = TokenHash::of(token.expose());
     hub.pipeline

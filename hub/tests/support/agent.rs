@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use gander_hub::{
+    api::install::AgentSettings,
     collect::AgentPresence,
     grpc::{Authority, Grpc, GrpcParts, HUB_NAME},
     live::AgentBoard,
@@ -144,6 +145,15 @@ impl Hub {
             Outcome::Enrolled(enrolled) => (Identity::new(&enrolled.certificate_chain_der, key), enrolled),
             other => panic!("not enrolled: {other:?}"),
         }
+    }
+
+    /// The authority's certificate in PEM.
+    pub(crate) fn authority_pem(&self) -> String {
+        let settings = AgentSettings {
+            authority: self.authority.certificate().to_vec(),
+            ..AgentSettings::default()
+        };
+        settings.authority_pem()
     }
 
     /// Stops as the hub does.
