@@ -31,6 +31,7 @@ export function aServer(id: number, change: Partial<Server> = {}): Server {
     failure_count: 0,
     error: null,
     origin: 'ssh',
+    transport_state: null,
     created_at: '2026-11-22T08:00:00.000Z',
     updated_at: '2026-11-22T08:00:00.000Z',
     latest: null,

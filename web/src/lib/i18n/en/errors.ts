@@ -37,8 +37,6 @@ export const errorsEn: Errors = {
     too_much_output: () =>
       'The server sent more than a reading may hold. Look for noise in its log-in scripts.',
     not_linux: () => 'This is not a Linux machine: gander reads Linux only.',
-    agent_silent: () =>
-      'Its agent has sent nothing for two intervals. Check that the machine is up, that gander-agent runs there (systemctl status gander-agent), and that it reaches the gRPC port of the hub.',
     local: () => "The hub's own machine could not be read.",
     agent_silent: (p) =>
       `The agent has sent nothing${p.silence ? ` for ${p.silence}` : ''}. Does gander-agent run there, and does it reach the hub?`,

@@ -25,8 +25,6 @@ export const errorsZh: Errors = {
     probe_failed: () => '登录 shell 没有运行采集脚本：该用户需要 shell，或 gander 的强制命令。',
     too_much_output: () => '服务器的输出超过一次读取的上限，请检查登录脚本是否有多余输出。',
     not_linux: () => '这不是 Linux 机器：gander 只读取 Linux。',
-    agent_silent: () =>
-      '代理程序已有两个间隔没有发送数据。请检查机器是否开机、gander-agent 是否在运行（systemctl status gander-agent），以及它能否访问中枢的 gRPC 端口。',
     local: () => '无法读取本机数据。',
     agent_silent: (p) =>
       `代理程序${p.silence ? `已有 ${p.silence} ` : ''}没有上报数据。请检查 gander-agent 是否在运行、能否连到监控中枢。`,
