@@ -389,3 +389,118 @@ fn up(message: Up) -> pb::AgentMessage {
         message: Some(message),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn down(message: Down) -> pb::HubMessage {
+        pb::HubMessage {
+            message: Some(message),
+        }
+    }
+
+    fn welcomed(batches: u32) -> Session {
+        let mut session = Session::new();
+        let welcome = pb::Welcome {
+            batches_unacknowledged: batches,
+            batch_samples: 256,
+            directive: Some(pb::Directive {
+                interval_ms: 1000,
+                replay_samples_per_second: 400,
+                ..pb::Directive::default()
+            }),
+            ..pb::Welcome::default()
+        };
+        assert!(matches!(
+            session.take(down(Down::Welcome(welcome)), 0),
+            Event::Welcomed { .. }
+        ));
+        session
+    }
+
+    fn sample(at: i64) -> Sample {
+        Sample {
+            taken_at_ms: at,
+            ..Sample::default()
+        }
+    }
+
+    fn ack(session: &mut Session, number: u64) -> Event {
+        session.take(down(Down::Ack(pb::Ack { number })), 0)
+    }
+
+    #[test]
+    fn nothing_is_sent_before_welcome_nor_past_what_the_hub_takes() {
+        let now = Instant::now();
+        assert!(Session::new().live(sample(1), 0, now, 0).is_err());
+        let mut session = welcomed(2);
+        assert!(session.live(sample(1), 0, now, 0).is_ok());
+        assert!(session.live(sample(2), 0, now, 0).is_ok());
+        let back = session.live(sample(3), 0, now, 0).unwrap_err();
+        assert_eq!(*back, sample(3), "it goes into the spool");
+        assert_eq!(ack(&mut session, 1), Event::None);
+        assert!(session.live(sample(3), 0, now, 0).is_ok());
+        let left: Vec<i64> = session.end().iter().map(|sample| sample.taken_at_ms).collect();
+        assert_eq!(left, [2, 3], "what was not acknowledged is kept");
+    }
+
+    #[test]
+    fn what_waits_too_long_goes_to_the_disk_once() {
+        let now = Instant::now();
+        let mut session = welcomed(4);
+        session.live(sample(1), 0, now, 0).unwrap();
+        assert!(session.overdue(now).is_empty());
+        assert_eq!(session.overdue(now + PATIENCE), [sample(1)]);
+        assert!(session.overdue(now + PATIENCE * 2).is_empty());
+        assert!(session.end().is_empty(), "the spool has it");
+    }
+
+    #[test]
+    fn the_spool_waits_for_its_acknowledgement_and_its_pace() {
+        let now = Instant::now();
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = crate::spool::Spool::open(directory.path(), Default::default(), "", now);
+        for at in 0..50 {
+            spool.append(&sample(at), now);
+        }
+        let mut session = welcomed(4);
+        let most = session.replay_room(now).unwrap();
+        let portion = spool.read(most, now).unwrap();
+        let (upto, count) = (portion.upto, portion.samples.len());
+        let messages = session.replay(portion, |_| (), 7, now, 0);
+        assert_eq!(messages.len(), 1);
+        let Some(Up::Batch(batch)) = &messages[0].message else {
+            panic!("a batch")
+        };
+        assert_eq!((batch.live, batch.dropped), (false, 7));
+        assert_eq!(batch.samples.as_ref().unwrap().samples.len(), count);
+        assert_eq!(session.replay_room(now), None, "one portion at a time");
+        assert!(
+            session.live(sample(99), 0, now, 0).is_ok(),
+            "just looked at goes first"
+        );
+        assert_eq!(ack(&mut session, 1), Event::Acknowledged(upto));
+        assert_eq!(session.replay_room(now), None, "not faster than the hub said");
+        assert!(session.replay_room(now + Duration::from_secs(1)).is_some());
+    }
+
+    #[test]
+    fn samples_of_different_clocks_are_sent_apart() {
+        let now = Instant::now();
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = crate::spool::Spool::open(directory.path(), Default::default(), "", now);
+        for (at, clock) in [(1, Some(0)), (2, Some(0)), (3, None), (4, Some(5000))] {
+            let mut sample = sample(at);
+            sample.clock_ahead_ms = clock;
+            spool.append(&sample, now);
+        }
+        let portion = spool.read(10, now).unwrap();
+        let upto = portion.upto;
+        let mut session = welcomed(8);
+        let messages = session.replay(portion, |_| (), 0, now, 0);
+        assert_eq!(messages.len(), 3);
+        assert_eq!(ack(&mut session, 2), Event::None, "only a part is there");
+        assert_eq!(ack(&mut session, 3), Event::Acknowledged(upto));
+    }
+}
