@@ -191,12 +191,9 @@ impl Store {
 
     /// Removes layouts that no sample uses any more, and the series that are in none left.
     pub(super) async fn drop_unused_layouts(&self, range: &DeleteRange) -> Result<()> {
-        let mut sql = QueryBuilder::new("SELECT DISTINCT server_id FROM layout WHERE TRUE");
+        let mut sql = QueryBuilder::new("SELECT id FROM server WHERE TRUE");
         if let Some(server_id) = range.server_id {
-            sql.push(" AND server_id = ").push_bind(server_id.0);
-        }
-        if let Some(before) = range.before {
-            sql.push(" AND last_used_at < ").push_bind(before.0);
+            sql.push(" AND id = ").push_bind(server_id.0);
         }
         let servers: Vec<i64> = sql.build_query_scalar().fetch_all(&self.inner.readers).await?;
         for server_id in servers {
@@ -215,27 +212,26 @@ impl Store {
                 .bind(oldest.map_or(i64::MAX, |oldest| oldest - LAG_MS))
                 .execute(&mut *connection)
                 .await?;
-            if unused.rows_affected() > 0 || oldest_of_all.is_none() {
-                let layouts: Vec<Vec<u8>> =
-                    sqlx::query_scalar("SELECT series FROM layout WHERE server_id = ?")
-                        .bind(server_id)
-                        .fetch_all(&mut *connection)
-                        .await?;
-                let used: HashSet<i64> = layouts
-                    .iter()
-                    .filter_map(|bytes| series_of(bytes))
-                    .flatten()
-                    .collect();
-                // Blocks may have values of any series that was seen since the oldest of them.
-                sqlx::query(
-                    "DELETE FROM series WHERE server_id = ? AND id NOT IN (SELECT value FROM json_each(?))
-                         AND last_seen_at < ?",
-                )
+            let layouts: Vec<Vec<u8>> = sqlx::query_scalar("SELECT series FROM layout WHERE server_id = ?")
                 .bind(server_id)
-                .bind(to_json(&used)?)
-                .bind(oldest_of_all.map_or(i64::MAX, |oldest| oldest - LAG_MS))
-                .execute(connection)
+                .fetch_all(&mut *connection)
                 .await?;
+            let used: HashSet<i64> = layouts
+                .iter()
+                .filter_map(|bytes| series_of(bytes))
+                .flatten()
+                .collect();
+            // Blocks may have values of any series that was seen since the oldest of them.
+            let forgotten = sqlx::query(
+                "DELETE FROM series WHERE server_id = ? AND id NOT IN (SELECT value FROM json_each(?))
+                     AND last_seen_at < ?",
+            )
+            .bind(server_id)
+            .bind(to_json(&used)?)
+            .bind(oldest_of_all.map_or(i64::MAX, |oldest| oldest - LAG_MS))
+            .execute(connection)
+            .await?;
+            if unused.rows_affected() + forgotten.rows_affected() > 0 {
                 cache.forget_server(ServerId(server_id));
             }
             write.commit().await?;
