@@ -285,6 +285,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/fleet/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One metric of many servers
+         * @description A line a server, and percentiles, mean and extremes of the fleet as a whole. Of a metric with
+         *     labels and no label asked for, each step of a server shows its busiest part.
+         */
+        get: operations["fleet_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/health": {
         parameters: {
             query?: never;
@@ -395,6 +416,29 @@ export interface paths {
         /** Collect from every server at once */
         post: operations["refresh_all"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How long values are kept, and the size of the database to come */
+        get: operations["get_retention"];
+        /**
+         * Change how long values are kept
+         * @description Of all servers, or of those with a tag. What is older is removed within ten minutes, and cannot
+         *     be brought back.
+         */
+        put: operations["put_retention"];
+        post?: never;
+        /** Forget what was set: the configuration holds again, or for a tag what holds for all */
+        delete: operations["delete_retention"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1214,7 +1258,7 @@ export interface components {
          * @description The kinds of event.
          * @enum {string}
          */
-        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "transport_changed" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed" | "agent_enrolled" | "agent_waits" | "agent_revoked" | "agent_token_changed";
+        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "transport_changed" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "retention_changed" | "series_limited" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed" | "agent_enrolled" | "agent_waits" | "agent_revoked" | "agent_token_changed";
         /**
          * @description What is wrong with a field. The values of its sentence are in `params`.
          * @enum {string}
@@ -1273,6 +1317,88 @@ export interface components {
              * @description Used bytes.
              */
             used_bytes: number;
+        };
+        /** @description One metric of many servers over a span, in steps, by columns. */
+        FleetAnswer: {
+            /** @description First moment of the span. */
+            from: components["schemas"]["Timestamp"];
+            /** @description The fleet as a whole (its name is null), then the groups asked for, by name. */
+            groups: components["schemas"]["FleetGroup"][];
+            /** @description Name of the metric, e.g. `cpu.usage`. */
+            metric: string;
+            /** @description Servers that have values, the highest mean first. */
+            servers: components["schemas"]["FleetLine"][];
+            /**
+             * Format: int64
+             * @description Width of a step in milliseconds.
+             */
+            step_ms: number;
+            /** @description Start of each step, in milliseconds since 1970. */
+            times: number[];
+            /** @description Last moment of the span. */
+            to: components["schemas"]["Timestamp"];
+            /** @description `percent`, `bytes`, `bytes_per_second`, … */
+            unit: string;
+        };
+        /** @description Some servers together: of each step the least, mean and greatest of their means, and percentiles. */
+        FleetGroup: {
+            /** @description The mean. */
+            avg: (number | null)[];
+            /** @description Servers with a value in each step. */
+            counted: number[];
+            /** @description The greatest. */
+            max: (number | null)[];
+            /** @description The least. */
+            min: (number | null)[];
+            /** @description The tag or group; null for all servers. */
+            name: string | null;
+            /** @description Half of the servers have no more. */
+            p50: (number | null)[];
+            /** @description 95 of 100 servers have no more. */
+            p95: (number | null)[];
+            /** @description 99 of 100 servers have no more. */
+            p99: (number | null)[];
+            /**
+             * Format: int64
+             * @description Servers in it that have values.
+             */
+            servers: number;
+        };
+        /** @description One server's line. */
+        FleetLine: {
+            /** @description Mean of each step. */
+            avg: (number | null)[];
+            /** @description Of which part; empty for the whole server, or where each step shows the busiest part. */
+            label: string;
+            /** @description Greatest value of each step. */
+            max: (number | null)[];
+            /**
+             * Format: double
+             * @description The mean over the whole span.
+             */
+            mean: number;
+            /** @description Least value of each step. */
+            min: (number | null)[];
+            /** @description Which server. */
+            server_id: components["schemas"]["ServerId"];
+        };
+        /** @description The size to come, if servers go on as in the last day and retention stays as it is. */
+        ForecastAnswer: {
+            /**
+             * Format: double
+             * @description Bytes a value takes.
+             */
+            bytes_a_value: number;
+            /**
+             * Format: int64
+             * @description Size of the database file a year from now.
+             */
+            bytes_in_a_year: number;
+            /**
+             * Format: int64
+             * @description Values that came in during the last day, or would have in a whole one.
+             */
+            values_a_day: number;
         };
         /** @description Whether the hub does its work. */
         Health: {
@@ -1726,6 +1852,61 @@ export interface components {
             ids?: components["schemas"]["AlertId"][];
         };
         /**
+         * @description How long each tier is kept, in seconds; null is for ever. A coarser tier is kept at least as long
+         *     as a finer one.
+         */
+        RetentionAges: {
+            /**
+             * Format: int64
+             * @description Minimum, mean and maximum of every 15 minutes.
+             */
+            roll_up_15m_seconds: number | null;
+            /**
+             * Format: int64
+             * @description Minimum, mean and maximum of every 3 hours.
+             */
+            roll_up_3h_seconds: number | null;
+            /**
+             * Format: int64
+             * @description Single samples.
+             */
+            samples_seconds: number | null;
+        };
+        /** @description How long values are kept, and what that will take. */
+        RetentionAnswer: {
+            /** @description The size of the database a year from now. */
+            forecast: components["schemas"]["ForecastAnswer"];
+            /** @description Whether that comes from the configuration, for nobody has set anything else. */
+            from_config: boolean;
+            /** @description What holds for servers without a tag that has ages of its own. */
+            global: components["schemas"]["RetentionAges"];
+            /** @description Tags with ages of their own, by name. A server with several is kept as long as the longest. */
+            tags: components["schemas"]["TagRetention"][];
+        };
+        /**
+         * @description Sets how long values are kept, of all servers or of those with a tag. What is left out stays as
+         *     it is; null is for ever.
+         */
+        RetentionRequest: {
+            /**
+             * Format: int64
+             * @description Minimum, mean and maximum of every 15 minutes; at least an hour.
+             */
+            roll_up_15m_seconds?: number | null;
+            /**
+             * Format: int64
+             * @description Minimum, mean and maximum of every 3 hours; at least an hour.
+             */
+            roll_up_3h_seconds?: number | null;
+            /**
+             * Format: int64
+             * @description Single samples; at least an hour.
+             */
+            samples_seconds?: number | null;
+            /** @description Only of servers with this tag. */
+            tag?: string;
+        };
+        /**
          * @description What somebody may do.
          * @enum {string}
          */
@@ -2036,6 +2217,8 @@ export interface components {
         };
         /** @description What the database holds of one server. */
         ServerStorage: {
+            /** @description It has more series than are kept of a server, now. */
+            at_series_limit: boolean;
             /**
              * Format: int64
              * @description Values that were not kept since the hub started: a label or the number of series was over its limit.
@@ -2234,11 +2417,47 @@ export interface components {
             samples: number;
             /** @description The same by server. */
             servers: components["schemas"]["ServerStorage"][];
+            /** @description What the blocks of each tier take: single samples first, then roll-ups. */
+            tiers: components["schemas"]["StorageTier"][];
+            /**
+             * Format: int64
+             * @description Bytes of what was deleted or merged and is still to be given back.
+             */
+            trash_bytes: number;
+            /**
+             * Format: int64
+             * @description Samples not folded into blocks yet.
+             */
+            unfolded_samples: number;
             /**
              * Format: int64
              * @description Size of the write-ahead log in bytes.
              */
             wal_bytes: number;
+        };
+        /** @description What the blocks of one tier take. */
+        StorageTier: {
+            /**
+             * Format: int64
+             * @description Blocks.
+             */
+            blocks: number;
+            /**
+             * Format: int64
+             * @description Bytes of them.
+             */
+            bytes: number;
+            oldest: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description Length of its steps in milliseconds; 0 for single samples.
+             */
+            step_ms: number;
+            /**
+             * Format: int64
+             * @description Values in them; of a roll-up, steps of every series.
+             */
+            values: number;
         };
         /** @description Swap in bytes. */
         Swap: {
@@ -2272,6 +2491,13 @@ export interface components {
             os: string | null;
             /** @description `ID` of `/etc/os-release`: `debian`, `centos`, `alpine`. */
             os_id: string | null;
+        };
+        /** @description The ages of servers with a tag. */
+        TagRetention: {
+            /** @description The ages. */
+            ages: components["schemas"]["RetentionAges"];
+            /** @description The tag. */
+            tag: string;
         };
         /** @description One temperature sensor. */
         Temperature: {
@@ -2964,6 +3190,57 @@ export interface operations {
             };
         };
     };
+    fleet_series: {
+        parameters: {
+            query: {
+                /** @description Its name, e.g. cpu.usage */
+                metric: string;
+                /** @description One part of each server, e.g. / or eth0 */
+                label?: string;
+                /** @description Only servers with this tag */
+                tag?: string;
+                /** @description Only servers of this group */
+                group?: string;
+                /** @description tag or group: the groups to sum up beside the whole */
+                group_by?: string;
+                /** @description Only the lines of so many servers, those with the highest mean; 0 for none */
+                top?: number;
+                /** @description The last so many hours (default 24), instead of from and to */
+                hours?: number;
+                /** @description First moment, RFC 3339 */
+                from?: string;
+                /** @description Last moment, RFC 3339; default now */
+                to?: string;
+                /** @description At most this many steps, 1 to 5,000 (default 60) */
+                points?: number;
+                /** @description Width of a step in seconds; longer where that would be too many steps or nothing so fine is kept */
+                step?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FleetAnswer"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     health: {
         parameters: {
             query?: never;
@@ -3183,6 +3460,97 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RefreshAnswer"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionAnswer"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetentionRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionAnswer"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_retention: {
+        parameters: {
+            query?: {
+                /** @description Only what was set for this tag */
+                tag?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionAnswer"];
                 };
             };
             /** @description The one error envelope */
