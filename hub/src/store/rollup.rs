@@ -127,7 +127,7 @@ impl RollUp {
             };
             let next = numbers.len();
             let number = *numbers.entry(pattern).or_insert(next);
-            let mut columns = vec![Vec::with_capacity(buckets.len()); 4];
+            let mut columns = vec![Vec::new(); 4];
             for (_, bucket) in buckets {
                 let mean = mean(bucket.sum, bucket.count);
                 let low = bucket.sum as i64;

@@ -183,12 +183,12 @@ pub(crate) async fn storage(State(state): State<ApiState>) -> ApiResult<Json<Sto
         last_refusal,
         unfolded_samples: stats.unfolded,
         trash_bytes: stats.trash_bytes,
-        tiers: stats.tiers.into_iter().map(tier).collect(),
+        tiers: stats.tiers.iter().map(tier).collect(),
         servers,
     }))
 }
 
-fn tier(tier: TierStorage) -> StorageTier {
+fn tier(tier: &TierStorage) -> StorageTier {
     StorageTier {
         step_ms: tier.tier_ms,
         blocks: tier.blocks,
