@@ -100,14 +100,20 @@ impl Store {
     ) -> Result<FoldReport> {
         let begun = Instant::now();
         let mut report = FoldReport::default();
-        for server_id in self.foldable(sizes, now).await? {
-            while begun.elapsed() < budget && self.fold_rows(sizes, server_id, i64::MAX, &mut report).await? {
+        let mut servers = self.foldable(sizes, now).await?;
+        servers.extend(self.unsettled().await?);
+        for server_id in servers {
+            self.inner.unsettled().get_or_insert_default().insert(server_id);
+            let mut settled = false;
+            while begun.elapsed() < budget && !settled {
+                settled = !self.fold_rows(sizes, server_id, i64::MAX, &mut report).await?
+                    && !self.merge_some(sizes, server_id, &mut report).await?;
             }
-            while begun.elapsed() < budget && self.merge_some(sizes, server_id, &mut report).await? {}
-            if begun.elapsed() >= budget {
+            if !settled {
                 report.more = true;
                 break;
             }
+            self.inner.unsettled().get_or_insert_default().remove(&server_id);
         }
         while begun.elapsed() < budget {
             let held = Instant::now();
@@ -121,6 +127,19 @@ impl Store {
         }
         report.more = true;
         Ok(report)
+    }
+
+    /// Servers whose blocks may be worth merging: after the start all of them, later those that a
+    /// call had no time for.
+    async fn unsettled(&self) -> Result<Vec<i64>> {
+        if let Some(servers) = &*self.inner.unsettled() {
+            return Ok(servers.iter().copied().collect());
+        }
+        let servers: Vec<i64> = sqlx::query_scalar("SELECT id FROM server ORDER BY id")
+            .fetch_all(&self.inner.readers)
+            .await?;
+        *self.inner.unsettled() = Some(servers.iter().copied().collect());
+        Ok(servers)
     }
 
     /// Servers with enough rows, those with the most first.
@@ -195,7 +214,7 @@ impl Store {
             }
         }
         let full = rows.len() as i64 == most;
-        let mut moved = false;
+        let (mut moved, mut again) = (false, false);
         for side in [late, fresh] {
             if side.is_empty() {
                 continue;
@@ -216,9 +235,11 @@ impl Store {
             if self.swap(swap, deletions, report).await? {
                 report.folded += count;
                 moved = true;
+            } else {
+                again = true;
             }
         }
-        Ok(moved && full)
+        Ok(again || moved && full)
     }
 
     /// Merges some blocks of a server; answers whether there may be more to merge.
@@ -260,7 +281,7 @@ impl Store {
             };
             let swapped = self.swap(swap, deletions, report).await?;
             report.merged += if swapped { merged } else { 0 };
-            return Ok(swapped);
+            return Ok(true);
         }
         Ok(false)
     }

@@ -1,6 +1,6 @@
 //! Opening and closing the database file, and the two ways into it: one writer, many readers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::OpenOptions;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,8 @@ pub(super) struct Inner {
     pub(super) servers_changed: watch::Sender<u64>,
     /// How long samples are kept while the database says nothing of it.
     pub(super) configured_ages: std::sync::Mutex<Ages>,
+    /// Servers whose blocks are to be looked through for some to merge; `None`: all.
+    unsettled: std::sync::Mutex<Option<BTreeSet<i64>>>,
     /// Rises with every deletion of samples.
     pub(super) deletions: AtomicU64,
     pub(super) agents_changed: watch::Sender<u64>,
@@ -65,6 +67,15 @@ pub(super) struct Writer {
     /// `None` once closed.
     pub(super) connection: Option<SqliteConnection>,
     pub(super) cache: LayoutCache,
+}
+
+impl Inner {
+    /// Servers whose blocks are to be looked through.
+    pub(super) fn unsettled(&self) -> std::sync::MutexGuard<'_, Option<BTreeSet<i64>>> {
+        self.unsettled
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -189,6 +200,7 @@ impl Store {
                 readers,
                 servers_changed: watch::Sender::new(0),
                 configured_ages: std::sync::Mutex::default(),
+                unsettled: std::sync::Mutex::default(),
                 deletions: AtomicU64::new(0),
                 agents_changed: watch::Sender::new(0),
                 dropped_values: std::sync::Mutex::default(),

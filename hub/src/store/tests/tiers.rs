@@ -75,6 +75,37 @@ async fn folding_leaves_no_row_and_changes_no_answer() {
 }
 
 #[tokio::test]
+async fn what_one_call_has_no_time_for_the_next_ones_do() {
+    let mut test = TestStore::new().await;
+    let server = test.server("web-1").await.id;
+    fill(&test, server, 0..1_000).await;
+    // No time at all for merging: folded in small parts, as by many calls that were cut short.
+    let apart = Sizes { full: 1, ..SMALL };
+    test.store.fold_by(&apart, NOW, LONG).await.unwrap();
+    let blocks = test.store.storage_stats().await.unwrap().tiers[0].blocks;
+    let cut = test
+        .store
+        .fold_by(&SMALL, NOW, std::time::Duration::ZERO)
+        .await
+        .unwrap();
+    assert!(cut.more || cut.merged == 0);
+    test.reopen().await;
+    while test
+        .store
+        .fold_by(&SMALL, NOW, std::time::Duration::from_millis(100))
+        .await
+        .unwrap()
+        .more
+    {}
+    let after = &test.store.storage_stats().await.unwrap().tiers[0];
+    assert!(
+        after.blocks < blocks,
+        "{} of {blocks} blocks are left",
+        after.blocks
+    );
+}
+
+#[tokio::test]
 async fn late_samples_enter_once_whatever_is_folded() {
     let test = TestStore::new().await;
     let server = test.server("web-1").await.id;
