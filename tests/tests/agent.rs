@@ -1,5 +1,7 @@
 //! The real agent and the real hub: enrolling, streaming, dying, coming back, being cut off.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
 use std::{collections::BTreeSet, path::Path, time::Instant};
 
 use gander_agent::{

@@ -99,14 +99,14 @@ async fn obey(config: &Config, store: &Store, command: Command) -> anyhow::Resul
                 None => None,
             };
             let spec = AgentTokenSpec {
-                name: text("--name", name.unwrap_or_else(|| now.to_string()), 100)?,
+                name: text("--name", &name.unwrap_or_else(|| now.to_string()), 100)?,
                 uses,
                 expires_at: now.plus_millis(i64::try_from(life.as_millis())?),
                 tags: tags
                     .into_iter()
-                    .map(|tag| text("--tag", tag, 50))
+                    .map(|tag| text("--tag", &tag, 50))
                     .collect::<anyhow::Result<_>>()?,
-                group: group.map(|group| text("--group", group, 100)).transpose()?,
+                group: group.map(|group| text("--group", &group, 100)).transpose()?,
                 transport: match transport {
                     AgentTransport::Agent => Transport::Agent,
                     AgentTransport::Auto => Transport::Auto,
@@ -161,7 +161,7 @@ async fn server_named(store: &Store, name: &str) -> anyhow::Result<crate::model:
         .with_context(|| format!("--server is \"{name}\"; there is no server of this name"))
 }
 
-fn text(flag: &str, text: String, most: usize) -> anyhow::Result<String> {
+fn text(flag: &str, text: &str, most: usize) -> anyhow::Result<String> {
     let trimmed = text.trim();
     if !(1..=most).contains(&trimmed.chars().count()) || trimmed.chars().any(char::is_control) {
         anyhow::bail!(

@@ -55,7 +55,7 @@ impl AgentService for Agents {
         let not_after = moment(now + AGENT_LIFETIME);
         let applicant = Applicant {
             key_hash: proof.key_hash(),
-            machine: machine::clean(request.machine.unwrap_or_default()),
+            machine: machine::clean(&request.machine.unwrap_or_default()),
             address: address.to_string(),
         };
         let token = TokenHash::of(request.token.trim());
@@ -80,7 +80,7 @@ impl AgentService for Agents {
                         Status::unavailable("the hub cannot issue a certificate now")
                     })?;
                 Outcome::Enrolled(v1::Enrolled {
-                    certificate_chain_der: chain.into_iter().map(Into::into).collect(),
+                    certificate_chain_der: chain,
                     not_after_ms: not_after.as_millis(),
                     renew_after_ms: moment(now + AGENT_RENEWAL).as_millis(),
                     server_name,
@@ -129,7 +129,7 @@ impl AgentService for Agents {
             .await
             .map_err(|error| unavailable(&error))?;
         Ok(Response::new(RenewResponse {
-            certificate_chain_der: chain.into_iter().map(Into::into).collect(),
+            certificate_chain_der: chain,
             not_after_ms: not_after.as_millis(),
             renew_after_ms: moment(now + AGENT_RENEWAL).as_millis(),
         }))

@@ -8,7 +8,7 @@ use crate::model::agent::Machine;
 const LONGEST: usize = 200;
 
 /// Without control characters, not too long, and ids only where they look like ids.
-pub(super) fn clean(said: v1::Machine) -> Machine {
+pub(super) fn clean(said: &v1::Machine) -> Machine {
     Machine {
         machine_id: id(&said.machine_id, 32),
         hostname: text(&said.hostname),
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_none_and_text_is_tame() {
-        let machine = clean(v1::Machine {
+        let machine = clean(&v1::Machine {
             machine_id: "uninitialized".to_owned(),
             hostname: " web-1\n\u{1b}[31m ".to_owned(),
             os: "x".repeat(10_000),

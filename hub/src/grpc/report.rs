@@ -194,7 +194,7 @@ impl Session {
         self.hub.board.change(self.agent.id, self.number, |live| {
             live.spooled_samples = spool.samples;
         });
-        if let Some(said) = hello.machine {
+        if let Some(said) = &hello.machine {
             self.machine = machine::clean(said);
         }
         self.ping().await?;
