@@ -72,6 +72,13 @@ impl AgentService for Agents {
                     %address,
                     "an agent has enrolled"
                 );
+                // The agent of a server that was there: ingest has to know that it is read by both
+                // ways now before the first reading comes, for it leaves out ways nobody asked for.
+                // (The agent asks again if this fails, and is known by its key.)
+                if hub.live.server(agent.server_id).is_some() {
+                    let told = hub.ingest.servers_changed().await;
+                    told.map_err(|error| Status::unavailable(error.to_string()))?;
+                }
                 let chain = hub
                     .authority
                     .issue_agent(agent.uid, &proof, now)
