@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::block::Damaged;
 use super::chunks::{self, BlockRow, Want};
-use super::fold::block_of;
+use super::merge::block_of;
 use super::rollup::{RollUp, STEPS};
 use super::{Result, StoreError, source};
 

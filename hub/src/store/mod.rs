@@ -28,6 +28,7 @@ mod late;
 mod latest;
 mod layout;
 mod lock;
+mod merge;
 pub mod monitor;
 mod open;
 mod people;

@@ -60,7 +60,7 @@ async fn commits_until_killed() {
     // So are folding and merging, of what is acknowledged here among others.
     let folder = store.clone();
     tokio::spawn(async move {
-        let sizes = crate::store::fold::Sizes {
+        let sizes = crate::store::merge::Sizes {
             fold: 40,
             roll: 160,
             full: 640,

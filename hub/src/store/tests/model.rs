@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::Metric;
 use crate::model::metric::flatten;
-use crate::store::fold::Sizes;
+use crate::store::merge::Sizes;
 use crate::store::{Ages, Cursor, DeleteRange, MetricsQuery, Retention, SeriesQuery};
 
 #[derive(Debug, Clone)]

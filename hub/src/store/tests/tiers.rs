@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{EventKind, Metric};
-use crate::store::fold::Sizes;
+use crate::store::merge::Sizes;
 use crate::store::{EventQuery, FleetQuery, GroupBy, MetricsQuery, SeriesQuery, Step};
 
 const SMALL: Sizes = Sizes {
