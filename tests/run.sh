@@ -107,7 +107,7 @@ stage_deny() {
   fi
 }
 
-# The programs (the hub's, the browser tests') come with the test targets of their crates.
+# The programs (the hub's, the agent's, the browser tests') come with the test targets of their crates.
 stage_build() {
   need build
   if command -v cargo-nextest >/dev/null 2>&1; then
@@ -121,7 +121,7 @@ stage_build() {
 stage_unit() {
   need build test
   local names
-  mapfile -t names < <(targets {agent/probe,hub}/tests/{*.rs,*/main.rs})
+  mapfile -t names < <(targets {agent,agent/probe,proto,proto/generate,hub}/tests/{*.rs,*/main.rs})
   rust_tests "$(nproc)" --lib --bins "${names[@]}"
 }
 
@@ -139,8 +139,6 @@ stage_browser() {
   npm_packages tests/browser
   make web
   stage_build
-  # One flow enrols the real agent; no test target builds it.
-  cargo build --locked --quiet -p gander-agent
   tests/as-root.sh "$CARGO_TARGET_DIR/debug/browser" </dev/null
 }
 
