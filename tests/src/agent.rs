@@ -1,6 +1,7 @@
 //! The real agent program, enrolled with a real hub, in a state directory of its own.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -32,7 +33,7 @@ impl TestAgent {
     /// Makes a token, enrols with it, and runs the agent.
     pub async fn enrolled(hub: &TestHub) -> Self {
         let mut agent = Self {
-            state: Arc::new(TempDir::with_prefix("gander-agent-").expect("a temporary directory")),
+            state: Arc::new(private_directory()),
             child: None,
             log: Log::default(),
         };
@@ -130,6 +131,15 @@ pub async fn one_line(hub: &TestHub, token: &Value) -> String {
         .as_str()
         .expect("a token comes with its line")
         .to_owned()
+}
+
+/// A state directory as the agent wants it: nobody else's.
+fn private_directory() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("gander-agent-")
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .expect("a temporary directory")
 }
 
 /// The agent program: `GANDER_AGENT_BIN`, or the one cargo built beside the hub.
