@@ -61,7 +61,7 @@ export async function addServer({ page, peer, complaints }) {
   const save = button(page, 'Save and start watching');
   await complaints.expecting([/409.*\/api\/servers/], async () => {
     await save.click();
-    await seen('a taken name is told', page.locator('.field .error').getByText(/taken/));
+    await seen('a taken name is told', page.locator('.field .error').getByText(/already in use/));
   });
   same('at its field', await field(page, 'Name').getAttribute('aria-invalid'), 'true');
   same('and the password is still there', await field(page, 'Password').inputValue(), peer.password);
