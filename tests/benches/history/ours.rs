@@ -10,7 +10,7 @@ use gander_hub::model::commit::{Commit, Sample};
 use gander_hub::model::metric::visit;
 use gander_hub::model::server::{ServerSpec, SshCredential, Thresholds};
 use gander_hub::model::{Actor, Origin, Reading, ServerId, Timestamp, Transport};
-use gander_hub::store::{DeleteRange, MasterKey, Store};
+use gander_hub::store::{MasterKey, Store};
 use gander_probe::Snapshot;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -124,16 +124,8 @@ impl Ours {
     /// Folds until nothing is left that may be folded.
     pub(crate) async fn fold_all(&self, now: Timestamp) {
         while self.store.fold(now, Duration::from_secs(1)).await.unwrap().more {}
-        // A deletion (of nothing: nothing is as old) gives the pages back that folding left empty;
-        // otherwise the hub keeps some of them for the next rows.
-        let nothing = DeleteRange {
-            before: Some(Timestamp(0)),
-            ..DeleteRange::default()
-        };
-        self.store
-            .delete_samples(&nothing, &Actor::hub(), now)
-            .await
-            .unwrap();
+        // What the hub does every ten minutes: it gives the pages back that folding left empty.
+        self.store.retain(now).await.unwrap();
     }
 
     /// Writes the log back, closes the database, and says how large it is.
