@@ -29,7 +29,7 @@ use crate::{
 };
 pub(crate) use listen::{agent_settings, base_url};
 use targets::TargetsTask;
-use tasks::Tasks;
+use tasks::{Signals, Tasks};
 
 /// Readings between collectors and ingest. Full, it makes collectors wait.
 const READING_BACKLOG: usize = 4_096;
@@ -45,15 +45,16 @@ const DRAIN_TIME: Duration = Duration::from_secs(4);
 /// # Errors
 /// It cannot start (the message says what to change), or a part of it ended by itself.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    let signals = Signals::new()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "gander-hub starts");
-    // Before anything else: whoever starts a second hub by mistake must not touch the database.
+    // Before the store: whoever starts a second hub by mistake must not touch the database.
     let listener = listen::bind(&listen::HTTP, config.http_listen).await?;
     let grpc_listener = listen::bind(&listen::GRPC, config.grpc_listen).await?;
 
     let _lock = DatabaseLock::take(&config.database_path)?;
     let key = MasterKey::load_or_create(&config.master_key_path())?;
     let store = Store::open(&config.database_path, key).await?;
-    let stopped = serve(&config, store.clone(), listener, grpc_listener).await;
+    let stopped = serve(&config, store.clone(), listener, grpc_listener, signals).await;
     store.close().await;
     match &stopped {
         Ok(()) => tracing::info!("gander-hub has stopped"),
@@ -67,6 +68,7 @@ async fn serve(
     store: Store,
     listener: tokio::net::TcpListener,
     grpc_listener: tokio::net::TcpListener,
+    signals: Signals,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listening address")?;
     let grpc_address = grpc_listener.local_addr().context("the gRPC address")?;
@@ -182,7 +184,7 @@ async fn serve(
     first_start::print_setup_link(&store, config, address.port()).await?;
     systemd::ready(address);
 
-    tasks.run_until_told(STOP_TIME).await
+    tasks.run_until_told(signals, STOP_TIME).await
 }
 
 /// Where backups go, as configured.

@@ -86,6 +86,14 @@ struct Hub {
 
 impl Hub {
     fn start(command: &mut Command) -> Self {
+        let mut hub = Self::spawn(command);
+        let line = hub.line_with("listening on http://127.0.0.1:");
+        hub.port = line.rsplit(':').next().unwrap().trim().parse().unwrap();
+        hub
+    }
+
+    /// Begins to start it, and does not wait.
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -94,15 +102,12 @@ impl Hub {
                 let _ = sender.send(line);
             }
         });
-        let mut hub = Self {
+        Self {
             child,
             lines,
             log: Vec::new(),
             port: 0,
-        };
-        let line = hub.line_with("listening on http://127.0.0.1:");
-        hub.port = line.rsplit(':').next().unwrap().trim().parse().unwrap();
-        hub
+        }
     }
 
     /// The next log line that holds a text.
@@ -146,6 +151,20 @@ impl Drop for Hub {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn a_stop_asked_for_during_the_start_is_heeded_and_ends_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hub = Hub::spawn(&mut gander(directory.path()));
+    hub.line_with("starts version=");
+    let (well, log) = hub.stop();
+    assert!(well, "{log:#?}");
+    assert!(
+        log.iter().any(|line| line.contains("stops signal=\"SIGTERM\"")),
+        "{log:#?}"
+    );
+    assert!(log.last().unwrap().contains("gander-hub has stopped"), "{log:#?}");
 }
 
 #[test]

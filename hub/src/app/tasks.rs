@@ -43,8 +43,11 @@ impl Tasks {
     ///
     /// # Errors
     /// A task ended early, failed while it stopped, or did not stop in time.
-    pub(super) async fn run_until_told(mut self, stop_time: Duration) -> anyhow::Result<()> {
-        let mut signals = Signals::new()?;
+    pub(super) async fn run_until_told(
+        mut self,
+        mut signals: Signals,
+        stop_time: Duration,
+    ) -> anyhow::Result<()> {
         let mut result = tokio::select! {
             name = signals.next() => {
                 tracing::info!(signal = name, "gander-hub stops");
@@ -107,14 +110,17 @@ impl Tasks {
     }
 }
 
-/// The signals that ask for a stop.
-struct Signals {
+/// The signals that ask for a stop. Made before anything else is started: from then on one that
+/// comes is kept until it is asked for, and never ends the program midway.
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> anyhow::Result<Self> {
+    /// # Errors
+    /// The system refuses a handler.
+    pub(super) fn new() -> anyhow::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
             interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
@@ -147,7 +153,10 @@ mod tests {
             Ok(())
         });
         tasks.spawn("hasty", async { Ok(()) });
-        let error = tasks.run_until_told(LONG).await.unwrap_err();
+        let error = tasks
+            .run_until_told(Signals::new().unwrap(), LONG)
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "hasty ended by itself");
         receiver.await.expect("the other one was stopped in order");
     }
@@ -156,11 +165,17 @@ mod tests {
     async fn a_task_that_panics_or_fails_is_named() {
         let mut tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("clumsy", async { panic!("a bug") });
-        let error = tasks.run_until_told(LONG).await.unwrap_err();
+        let error = tasks
+            .run_until_told(Signals::new().unwrap(), LONG)
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "clumsy failed");
         let mut tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("unlucky", async { anyhow::bail!("no luck") });
-        let error = tasks.run_until_told(LONG).await.unwrap_err();
+        let error = tasks
+            .run_until_told(Signals::new().unwrap(), LONG)
+            .await
+            .unwrap_err();
         assert_eq!(format!("{error:#}"), "unlucky failed: no luck");
     }
 
@@ -169,7 +184,10 @@ mod tests {
         let mut tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("stubborn", std::future::pending());
         tasks.spawn("hasty", async { Ok(()) });
-        let error = tasks.run_until_told(Duration::from_millis(1)).await.unwrap_err();
+        let error = tasks
+            .run_until_told(Signals::new().unwrap(), Duration::from_millis(1))
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "hasty ended by itself");
     }
 }
