@@ -157,11 +157,11 @@ fn slow(answer: &mut Answer) {
     add(answer, "thermal", thermal);
     add(answer, "hwmon", hwmon());
 
-    let processes = entries("/proc")
-        .iter()
-        .filter_map(|path| path.file_name()?.to_str())
-        .filter(|name| name.starts_with(|character: char| character.is_ascii_digit()))
-        .count();
+    let processes = fs::read_dir("/proc").map_or(0, |dir| {
+        dir.flatten()
+            .filter(|entry| entry.file_name().as_encoded_bytes()[0].is_ascii_digit())
+            .count()
+    });
     let blocked = text("/proc/stat").unwrap_or_default();
     let blocked = blocked
         .lines()

@@ -53,6 +53,12 @@ case $BASH_VERSION$KSH_VERSION in
   ?*) v=; read -r -d "" v </proc/uptime; [ "$v" ] && load() { v=; read -r -d "" v <"$1"; } ;;
 esac
 
+# say TEXT: prints it. In mksh printf is a program, so it would fork.
+case $KSH_VERSION in
+  *MIRBSD*) say() { print -rn -- "$1"; } ;;
+  *) say() { printf %s "$1"; } ;;
+esac
+
 # section NAME FILE LAST: starts the section NAME and loads FILE for it.
 section() {
   if [ -r "$2" ]; then
@@ -350,5 +356,5 @@ while read -r seq want; do
   case $want in *tick*) tick ;; esac
   case $want in *facts*) facts ;; esac
   case $want in *slow*) slow ;; esac
-  printf "@gander answer %s %s%s%s@gander end %s%s" "$seq" "${#o}" "$nl" "$o" "$seq" "$nl" || exit 1
+  say "@gander answer $seq ${#o}$nl$o@gander end $seq$nl" || exit 1
 done

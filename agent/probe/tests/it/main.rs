@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
     reason = "clippy takes only the functions marked as tests for tests, not their helpers"
 )]
 
