@@ -92,7 +92,7 @@ impl SampleWriter {
                 let base = *base_ms.get_or_insert(taken_at_ms);
                 pb::Sample {
                     after_base_ms: taken_at_ms.wrapping_sub(base),
-                    snapshot: Some(self.snapshot(snapshot)),
+                    snapshot: Some(snapshot.write(self)),
                 }
             })
             .collect();
@@ -114,133 +114,6 @@ impl SampleWriter {
         self.bytes += word.len();
         self.fresh.push(word.to_owned());
         index
-    }
-
-    fn snapshot(&mut self, from: &probe::Snapshot) -> pb::Snapshot {
-        pb::Snapshot {
-            cpu: from.cpu.as_ref().map(|cpu| pb::Cpu {
-                usage_permille: cpu.usage_permille.into(),
-                user_permille: cpu.user_permille.into(),
-                system_permille: cpu.system_permille.into(),
-                iowait_permille: cpu.iowait_permille.into(),
-                steal_permille: cpu.steal_permille.into(),
-                cores_permille: cpu.cores_permille.iter().map(|core| (*core).into()).collect(),
-            }),
-            memory: from.memory.as_ref().map(|memory| pb::Memory {
-                total_bytes: memory.total_bytes,
-                used_bytes: memory.used_bytes,
-                available_bytes: memory.available_bytes,
-                free_bytes: memory.free_bytes,
-                buffers_bytes: memory.buffers_bytes,
-                cached_bytes: memory.cached_bytes,
-            }),
-            swap: from.swap.as_ref().map(|swap| pb::Swap {
-                total_bytes: swap.total_bytes,
-                used_bytes: swap.used_bytes,
-            }),
-            load: from.load.as_ref().map(|load| pb::Load {
-                one_hundredths: load.one_hundredths,
-                five_hundredths: load.five_hundredths,
-                fifteen_hundredths: load.fifteen_hundredths,
-            }),
-            uptime_seconds: from.uptime_seconds,
-            boot_id: from.boot_id.as_deref().map(|id| self.word(id)),
-            processes: from.processes.as_ref().map(|processes| pb::Processes {
-                total: processes.total,
-                threads: processes.threads,
-                running: processes.running,
-                blocked: processes.blocked,
-            }),
-            pressure: from.pressure.as_ref().map(|pressure| pb::Pressure {
-                cpu_some_permille: pressure.cpu_some_permille.map(u32::from),
-                memory_some_permille: pressure.memory_some_permille.map(u32::from),
-                memory_full_permille: pressure.memory_full_permille.map(u32::from),
-                io_some_permille: pressure.io_some_permille.map(u32::from),
-                io_full_permille: pressure.io_full_permille.map(u32::from),
-            }),
-            sockets: from.sockets.as_ref().map(|sockets| pb::Sockets {
-                tcp_in_use: sockets.tcp_in_use,
-                tcp_time_wait: sockets.tcp_time_wait,
-                udp_in_use: sockets.udp_in_use,
-            }),
-            filesystems: from.filesystems.as_ref().map(|list| pb::Filesystems {
-                list: list.iter().map(|entry| self.filesystem(entry)).collect(),
-            }),
-            disks: from.disks.as_ref().map(|list| pb::Disks {
-                list: list.iter().map(|entry| self.disk(entry)).collect(),
-            }),
-            interfaces: from.interfaces.as_ref().map(|list| pb::Interfaces {
-                list: list.iter().map(|entry| self.interface(entry)).collect(),
-            }),
-            temperatures: from.temperatures.as_ref().map(|list| pb::Temperatures {
-                list: list
-                    .iter()
-                    .map(|entry| pb::Temperature {
-                        sensor: self.word(&entry.sensor),
-                        millicelsius: entry.millicelsius,
-                    })
-                    .collect(),
-            }),
-            system: from.system.as_ref().map(|system| pb::System {
-                hostname: system.hostname.clone(),
-                os: system.os.clone(),
-                os_id: system.os_id.clone(),
-                kernel: system.kernel.clone(),
-                architecture: system.architecture.clone(),
-                cpu_model: system.cpu_model.clone(),
-                cpu_cores: system.cpu_cores,
-            }),
-            faults: from
-                .faults
-                .iter()
-                .map(|fault| pb::SectionFault {
-                    section: fault.section.clone(),
-                    reason: fault.reason.clone(),
-                })
-                .collect(),
-        }
-    }
-
-    fn filesystem(&mut self, from: &probe::Filesystem) -> pb::Filesystem {
-        pb::Filesystem {
-            mount_point: self.word(&from.mount_point),
-            device: self.word(&from.device),
-            kind: from.kind.as_deref().map(|kind| self.word(kind)),
-            total_bytes: from.total_bytes,
-            used_bytes: from.used_bytes,
-            available_bytes: from.available_bytes,
-            usage_permille: from.usage_permille.into(),
-            inodes_total: from.inodes_total,
-            inodes_used: from.inodes_used,
-        }
-    }
-
-    fn disk(&mut self, from: &probe::Disk) -> pb::Disk {
-        pb::Disk {
-            device: self.word(&from.device),
-            rates: from.rates.as_ref().map(|rates| pb::DiskRates {
-                read_bytes_per_second: rates.read_bytes_per_second,
-                write_bytes_per_second: rates.write_bytes_per_second,
-                reads_per_second: rates.reads_per_second,
-                writes_per_second: rates.writes_per_second,
-                utilisation_permille: rates.utilisation_permille.into(),
-                await_us: rates.await_us,
-            }),
-        }
-    }
-
-    fn interface(&mut self, from: &probe::Interface) -> pb::Interface {
-        pb::Interface {
-            name: self.word(&from.name),
-            rates: from.rates.as_ref().map(|rates| pb::InterfaceRates {
-                receive_bytes_per_second: rates.receive_bytes_per_second,
-                transmit_bytes_per_second: rates.transmit_bytes_per_second,
-                receive_packets_per_second: rates.receive_packets_per_second,
-                transmit_packets_per_second: rates.transmit_packets_per_second,
-                errors: rates.errors,
-                drops: rates.drops,
-            }),
-        }
     }
 }
 
@@ -282,7 +155,11 @@ impl SampleReader {
                 taken_at_ms: base_ms
                     .checked_add(sample.after_base_ms)
                     .ok_or(ConvertError::Time)?,
-                snapshot: self.snapshot(sample.snapshot.ok_or(ConvertError::NoSnapshot)?)?,
+                snapshot: probe::Snapshot::read(
+                    sample.snapshot.ok_or(ConvertError::NoSnapshot)?,
+                    "snapshot",
+                    self,
+                )?,
             })
         });
         samples.collect()
@@ -300,167 +177,188 @@ impl SampleReader {
                 words: self.words.len(),
             })
     }
+}
 
-    fn snapshot(&self, from: pb::Snapshot) -> Result<probe::Snapshot, ConvertError> {
-        at_most("faults", from.faults.len(), limits::FAULTS)?;
-        Ok(probe::Snapshot {
-            cpu: from.cpu.map(|cpu| read_cpu(&cpu)).transpose()?,
-            memory: from.memory.map(|memory| probe::Memory {
-                total_bytes: memory.total_bytes,
-                used_bytes: memory.used_bytes,
-                available_bytes: memory.available_bytes,
-                free_bytes: memory.free_bytes,
-                buffers_bytes: memory.buffers_bytes,
-                cached_bytes: memory.cached_bytes,
-            }),
-            swap: from.swap.map(|swap| probe::Swap {
-                total_bytes: swap.total_bytes,
-                used_bytes: swap.used_bytes,
-            }),
-            load: from.load.map(|load| probe::Load {
-                one_hundredths: load.one_hundredths,
-                five_hundredths: load.five_hundredths,
-                fifteen_hundredths: load.fifteen_hundredths,
-            }),
-            uptime_seconds: from.uptime_seconds,
-            boot_id: from
-                .boot_id
-                .map(|index| self.word("boot_id", index))
-                .transpose()?,
-            processes: from.processes.map(|processes| probe::Processes {
-                total: processes.total,
-                threads: processes.threads,
-                running: processes.running,
-                blocked: processes.blocked,
-            }),
-            pressure: from
-                .pressure
-                .map(|pressure| read_pressure(&pressure))
-                .transpose()?,
-            sockets: from.sockets.map(|sockets| probe::Sockets {
-                tcp_in_use: sockets.tcp_in_use,
-                tcp_time_wait: sockets.tcp_time_wait,
-                udp_in_use: sockets.udp_in_use,
-            }),
-            filesystems: items("filesystems", from.filesystems.map(|all| all.list), |entry| {
-                self.filesystem(&entry)
-            })?,
-            disks: items("disks", from.disks.map(|all| all.list), |entry| self.disk(&entry))?,
-            interfaces: items("interfaces", from.interfaces.map(|all| all.list), |entry| {
-                self.interface(&entry)
-            })?,
-            temperatures: items("temperatures", from.temperatures.map(|all| all.list), |entry| {
-                Ok(probe::Temperature {
-                    sensor: self.word("sensor", entry.sensor)?,
-                    millicelsius: entry.millicelsius,
+/// What is the same on both sides but for its form: a field, or a section made of such.
+trait Part: Sized {
+    /// Its form in a message.
+    type Message;
+
+    fn write(&self, words: &mut SampleWriter) -> Self::Message;
+
+    /// `field` is its name, for the error.
+    fn read(message: Self::Message, field: &'static str, words: &SampleReader) -> Result<Self, ConvertError>;
+}
+
+macro_rules! numbers {
+    ($($number:ty),+) => { $(
+        impl Part for $number {
+            type Message = Self;
+            fn write(&self, _: &mut SampleWriter) -> Self {
+                *self
+            }
+            fn read(message: Self, _: &'static str, _: &SampleReader) -> Result<Self, ConvertError> {
+                Ok(message)
+            }
+        }
+    )+ };
+}
+numbers!(u32, u64, i64);
+
+/// Tenths of a percent; messages have no numbers of 16 bits.
+impl Part for u16 {
+    type Message = u32;
+    fn write(&self, _: &mut SampleWriter) -> u32 {
+        (*self).into()
+    }
+    fn read(message: u32, field: &'static str, _: &SampleReader) -> Result<Self, ConvertError> {
+        Self::try_from(message).map_err(|_| ConvertError::OutOfRange {
+            field,
+            value: message.into(),
+            most: Self::MAX.into(),
+        })
+    }
+}
+
+/// A text that does not come again and again.
+impl Part for String {
+    type Message = Self;
+    fn write(&self, _: &mut SampleWriter) -> Self {
+        self.clone()
+    }
+    fn read(message: Self, _: &'static str, _: &SampleReader) -> Result<Self, ConvertError> {
+        at_most("bytes in a text", message.len(), limits::TEXT_BYTES)?;
+        Ok(message)
+    }
+}
+
+impl<T: Part> Part for Option<T> {
+    type Message = Option<T::Message>;
+    fn write(&self, words: &mut SampleWriter) -> Self::Message {
+        self.as_ref().map(|value| value.write(words))
+    }
+    fn read(message: Self::Message, field: &'static str, words: &SampleReader) -> Result<Self, ConvertError> {
+        message.map(|value| T::read(value, field, words)).transpose()
+    }
+}
+
+impl<T: Part> Part for Vec<T> {
+    type Message = Vec<T::Message>;
+    fn write(&self, words: &mut SampleWriter) -> Self::Message {
+        self.iter().map(|item| item.write(words)).collect()
+    }
+    fn read(message: Self::Message, field: &'static str, words: &SampleReader) -> Result<Self, ConvertError> {
+        at_most(field, message.len(), limits::longest(field))?;
+        message
+            .into_iter()
+            .map(|item| T::read(item, field, words))
+            .collect()
+    }
+}
+
+/// A text that is sent once and named by its number afterwards.
+trait Word: Sized {
+    type Message;
+    fn write_word(&self, words: &mut SampleWriter) -> Self::Message;
+    fn read_word(
+        message: Self::Message,
+        field: &'static str,
+        words: &SampleReader,
+    ) -> Result<Self, ConvertError>;
+}
+
+impl Word for String {
+    type Message = u32;
+    fn write_word(&self, words: &mut SampleWriter) -> u32 {
+        words.word(self)
+    }
+    fn read_word(message: u32, field: &'static str, words: &SampleReader) -> Result<Self, ConvertError> {
+        words.word(field, message)
+    }
+}
+
+impl Word for Option<String> {
+    type Message = Option<u32>;
+    fn write_word(&self, words: &mut SampleWriter) -> Option<u32> {
+        self.as_deref().map(|word| words.word(word))
+    }
+    fn read_word(
+        message: Option<u32>,
+        field: &'static str,
+        words: &SampleReader,
+    ) -> Result<Self, ConvertError> {
+        message.map(|index| words.word(field, index)).transpose()
+    }
+}
+
+/// Both ways of every message that has the fields of the probe's type of that name: words of the
+/// table, lists (which are messages of their own, so that an empty one is not an absent one), and all
+/// others. A field that is in no line does not compile.
+macro_rules! alike {
+    ($( $Type:ident
+        $( words { $($word:ident),+ } )?
+        $( lists { $($list:ident: $List:ident),+ } )?
+        fields { $( $field:ident ),* }
+    )+) => { $(
+        impl Part for probe::$Type {
+            type Message = pb::$Type;
+            fn write(&self, words: &mut SampleWriter) -> pb::$Type {
+                pb::$Type {
+                    $( $( $word: self.$word.write_word(words), )+ )?
+                    $( $( $list: self.$list.as_ref().map(|list| pb::$List { list: list.write(words) }), )+ )?
+                    $( $field: self.$field.write(words), )*
+                }
+            }
+            fn read(message: pb::$Type, _: &'static str, words: &SampleReader) -> Result<Self, ConvertError> {
+                Ok(Self {
+                    $( $( $word: Word::read_word(message.$word, stringify!($word), words)?, )+ )?
+                    $( $( $list: Part::read(message.$list.map(|some| some.list), stringify!($list), words)?, )+ )?
+                    $( $field: Part::read(message.$field, stringify!($field), words)?, )*
                 })
-            })?,
-            system: from.system.map(read_system).transpose()?,
-            faults: from
-                .faults
-                .into_iter()
-                .map(|fault| {
-                    Ok(probe::SectionFault {
-                        section: text(Some(fault.section))?.unwrap_or_default(),
-                        reason: text(Some(fault.reason))?.unwrap_or_default(),
-                    })
-                })
-                .collect::<Result<_, ConvertError>>()?,
-        })
-    }
-
-    fn filesystem(&self, from: &pb::Filesystem) -> Result<probe::Filesystem, ConvertError> {
-        Ok(probe::Filesystem {
-            mount_point: self.word("mount_point", from.mount_point)?,
-            device: self.word("device", from.device)?,
-            kind: from.kind.map(|index| self.word("kind", index)).transpose()?,
-            total_bytes: from.total_bytes,
-            used_bytes: from.used_bytes,
-            available_bytes: from.available_bytes,
-            usage_permille: permille("usage_permille", from.usage_permille)?,
-            inodes_total: from.inodes_total,
-            inodes_used: from.inodes_used,
-        })
-    }
-
-    fn disk(&self, from: &pb::Disk) -> Result<probe::Disk, ConvertError> {
-        let rates = from.rates.as_ref().map(|rates| {
-            Ok(probe::DiskRates {
-                read_bytes_per_second: rates.read_bytes_per_second,
-                write_bytes_per_second: rates.write_bytes_per_second,
-                reads_per_second: rates.reads_per_second,
-                writes_per_second: rates.writes_per_second,
-                utilisation_permille: permille("utilisation_permille", rates.utilisation_permille)?,
-                await_us: rates.await_us,
-            })
-        });
-        Ok(probe::Disk {
-            device: self.word("device", from.device)?,
-            rates: rates.transpose()?,
-        })
-    }
-
-    fn interface(&self, from: &pb::Interface) -> Result<probe::Interface, ConvertError> {
-        Ok(probe::Interface {
-            name: self.word("name", from.name)?,
-            rates: from.rates.as_ref().map(|rates| probe::InterfaceRates {
-                receive_bytes_per_second: rates.receive_bytes_per_second,
-                transmit_bytes_per_second: rates.transmit_bytes_per_second,
-                receive_packets_per_second: rates.receive_packets_per_second,
-                transmit_packets_per_second: rates.transmit_packets_per_second,
-                errors: rates.errors,
-                drops: rates.drops,
-            }),
-        })
-    }
+            }
+        }
+    )+ };
 }
 
-fn read_cpu(from: &pb::Cpu) -> Result<probe::Cpu, ConvertError> {
-    at_most("cores", from.cores_permille.len(), limits::CORES)?;
-    let cores = from.cores_permille.iter();
-    Ok(probe::Cpu {
-        usage_permille: permille("usage_permille", from.usage_permille)?,
-        user_permille: permille("user_permille", from.user_permille)?,
-        system_permille: permille("system_permille", from.system_permille)?,
-        iowait_permille: permille("iowait_permille", from.iowait_permille)?,
-        steal_permille: permille("steal_permille", from.steal_permille)?,
-        cores_permille: cores
-            .map(|core| permille("cores_permille", *core))
-            .collect::<Result<_, _>>()?,
-    })
-}
-
-fn read_pressure(from: &pb::Pressure) -> Result<probe::Pressure, ConvertError> {
-    let share = |field, value: Option<u32>| value.map(|value| permille(field, value)).transpose();
-    Ok(probe::Pressure {
-        cpu_some_permille: share("cpu_some_permille", from.cpu_some_permille)?,
-        memory_some_permille: share("memory_some_permille", from.memory_some_permille)?,
-        memory_full_permille: share("memory_full_permille", from.memory_full_permille)?,
-        io_some_permille: share("io_some_permille", from.io_some_permille)?,
-        io_full_permille: share("io_full_permille", from.io_full_permille)?,
-    })
-}
-
-fn read_system(from: pb::System) -> Result<probe::System, ConvertError> {
-    Ok(probe::System {
-        hostname: text(from.hostname)?,
-        os: text(from.os)?,
-        os_id: text(from.os_id)?,
-        kernel: text(from.kernel)?,
-        architecture: text(from.architecture)?,
-        cpu_model: text(from.cpu_model)?,
-        cpu_cores: from.cpu_cores,
-    })
-}
-
-fn items<From, To>(
-    what: &'static str,
-    list: Option<Vec<From>>,
-    read: impl FnMut(From) -> Result<To, ConvertError>,
-) -> Result<Option<Vec<To>>, ConvertError> {
-    let Some(list) = list else { return Ok(None) };
-    at_most(what, list.len(), limits::ITEMS)?;
-    list.into_iter().map(read).collect::<Result<_, _>>().map(Some)
+alike! {
+    Snapshot
+        words { boot_id }
+        lists {
+            filesystems: Filesystems,
+            disks: Disks,
+            interfaces: Interfaces,
+            temperatures: Temperatures
+        }
+        fields {
+            cpu, memory, swap, load, uptime_seconds, processes, pressure, sockets, system, faults
+        }
+    Cpu fields {
+        usage_permille, user_permille, system_permille, iowait_permille, steal_permille, cores_permille
+    }
+    Memory fields { total_bytes, used_bytes, available_bytes, free_bytes, buffers_bytes, cached_bytes }
+    Swap fields { total_bytes, used_bytes }
+    Load fields { one_hundredths, five_hundredths, fifteen_hundredths }
+    Processes fields { total, threads, running, blocked }
+    Pressure fields {
+        cpu_some_permille, memory_some_permille, memory_full_permille, io_some_permille, io_full_permille
+    }
+    Sockets fields { tcp_in_use, tcp_time_wait, udp_in_use }
+    Filesystem words { mount_point, device, kind } fields {
+        total_bytes, used_bytes, available_bytes, usage_permille, inodes_total, inodes_used
+    }
+    Disk words { device } fields { rates }
+    DiskRates fields {
+        read_bytes_per_second, write_bytes_per_second, reads_per_second, writes_per_second,
+        utilisation_permille, await_us
+    }
+    Interface words { name } fields { rates }
+    InterfaceRates fields {
+        receive_bytes_per_second, transmit_bytes_per_second, receive_packets_per_second,
+        transmit_packets_per_second, errors, drops
+    }
+    Temperature words { sensor } fields { millicelsius }
+    System fields { hostname, os, os_id, kernel, architecture, cpu_model, cpu_cores }
+    SectionFault fields { section, reason }
 }
 
 fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), ConvertError> {
@@ -468,21 +366,4 @@ fn at_most(what: &'static str, count: usize, most: usize) -> Result<(), ConvertE
         return Err(ConvertError::TooMany { what, most });
     }
     Ok(())
-}
-
-fn text(text: Option<String>) -> Result<Option<String>, ConvertError> {
-    at_most(
-        "bytes in a text",
-        text.as_ref().map_or(0, String::len),
-        limits::TEXT_BYTES,
-    )?;
-    Ok(text)
-}
-
-fn permille(field: &'static str, value: u32) -> Result<u16, ConvertError> {
-    u16::try_from(value).map_err(|_| ConvertError::OutOfRange {
-        field,
-        value: value.into(),
-        most: u16::MAX.into(),
-    })
 }

@@ -22,5 +22,13 @@ pub const CORES: usize = 8_192;
 pub const ITEMS: usize = 1_024;
 /// Sections of one snapshot that could not be read.
 pub const FAULTS: usize = 64;
+/// Entries of the list in the field of this name.
+pub(crate) fn longest(field: &str) -> usize {
+    match field {
+        "cores_permille" => CORES,
+        "faults" => FAULTS,
+        _ => ITEMS,
+    }
+}
 /// Two clocks that are further apart than this are corrected for.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
