@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Reads gander over gRPC: the servers, and then every change, one line each.
 
-Needs `pip install grpcio grpcio-reflection`, and no generated code: the hub describes its own
-messages (reflection).
+Needs grpcio and protobuf (Debian: python3-grpcio python3-protobuf) and no generated code: the hub
+describes its own messages (reflection).
 
     curl -H "Authorization: Bearer $TOKEN" https://HUB/api/agents/authority | jq -r .certificate_pem > ca.pem
     TOKEN=gdr_… ./watch.py --hub HUB:8001 --ca ca.pem
@@ -12,11 +12,45 @@ import argparse
 import os
 
 import grpc
+from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 SERVICE = "gander.v1.MonitorService"
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+
+def message_class(descriptor):
+    """The class of a message, with old and new versions of protobuf."""
+    if hasattr(message_factory, "GetMessageClass"):
+        return message_factory.GetMessageClass(descriptor)
+    return message_factory.MessageFactory().GetPrototype(descriptor)
+
+
+def reflection_messages():
+    """Of the reflection protocol, the two fields that are needed here."""
+    file = descriptor_pb2.FileDescriptorProto(name="reflection.proto", syntax="proto3")
+    field = descriptor_pb2.FieldDescriptorProto
+    for message, name, number, type, label, type_name in (
+        ("Request", "file_containing_symbol", 4, field.TYPE_STRING, field.LABEL_OPTIONAL, None),
+        ("Answer", "file_descriptor_response", 4, field.TYPE_MESSAGE, field.LABEL_OPTIONAL, ".Files"),
+        ("Files", "file_descriptor_proto", 1, field.TYPE_BYTES, field.LABEL_REPEATED, None),
+    ):
+        file.message_type.add(name=message).field.add(
+            name=name, number=number, type=type, label=label, type_name=type_name
+        )
+    pool = DescriptorPool()
+    pool.Add(file)
+    return [message_class(pool.FindMessageTypeByName(name)) for name in ("Request", "Answer")]
+
+
+def describe(channel, symbol):
+    """The files that define a service, as the hub tells them."""
+    request, answer = reflection_messages()
+    ask = channel.stream_stream(
+        REFLECTION, request_serializer=request.SerializeToString, response_deserializer=answer.FromString
+    )
+    told = next(ask(iter([request(file_containing_symbol=symbol)]), timeout=10))
+    return told.file_descriptor_response.file_descriptor_proto
 
 
 class Monitor:
@@ -25,14 +59,20 @@ class Monitor:
     def __init__(self, channel, token):
         self.channel = channel
         self.metadata = [("authorization", f"Bearer {token}")]
-        self.pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        self.pool = DescriptorPool()
+        # One file, which builds on no other.
+        for file in describe(channel, SERVICE):
+            self.pool.AddSerializedFile(file)
         self.service = self.pool.FindServiceByName(SERVICE)
 
     def call(self, name, deadline=None, **fields):
-        method = self.service.FindMethodByName(name)
-        request = GetMessageClass(method.input_type)
-        answer = GetMessageClass(method.output_type)
-        make = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
+        method = self.service.methods_by_name[name]
+        request, answer = message_class(method.input_type), message_class(method.output_type)
+        # What answers with a stream says so in its definition.
+        definition = descriptor_pb2.ServiceDescriptorProto()
+        self.service.CopyToProto(definition)
+        streams = next(m.server_streaming for m in definition.method if m.name == name)
+        make = self.channel.unary_stream if streams else self.channel.unary_unary
         stub = make(
             f"/{SERVICE}/{name}",
             request_serializer=request.SerializeToString,

@@ -79,13 +79,7 @@ impl AgentService for Agents {
                     let told = hub.ingest.servers_changed().await;
                     told.map_err(|error| Status::unavailable(error.to_string()))?;
                 }
-                let chain = hub
-                    .authority
-                    .issue_agent(agent.uid, &proof, now)
-                    .map_err(|error| {
-                        tracing::error!(%error, "a certificate cannot be issued");
-                        Status::unavailable("the hub cannot issue a certificate now")
-                    })?;
+                let chain = self.issue(&agent, &proof, now)?;
                 Outcome::Enrolled(v1::Enrolled {
                     certificate_chain_der: chain,
                     not_after_ms: not_after.as_millis(),
@@ -122,14 +116,7 @@ impl AgentService for Agents {
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let now = SystemTime::now();
         let not_after = moment(now + AGENT_LIFETIME);
-        let chain = self
-            .0
-            .authority
-            .issue_agent(agent.uid, &proof, now)
-            .map_err(|error| {
-                tracing::error!(%error, "a certificate cannot be issued");
-                Status::unavailable("the hub cannot issue a certificate now")
-            })?;
+        let chain = self.issue(&agent, &proof, now)?;
         self.0
             .store
             .agent_renewed(agent.id, not_after)
@@ -171,6 +158,20 @@ impl AgentService for Agents {
 }
 
 impl Agents {
+    /// A certificate for an agent that proved that it has the key.
+    fn issue(
+        &self,
+        agent: &Agent,
+        proof: &authority::Request,
+        now: SystemTime,
+    ) -> Result<Vec<Vec<u8>>, Status> {
+        let issued = self.0.authority.issue_agent(agent.uid, proof, now);
+        issued.map_err(|error| {
+            tracing::error!(%error, "a certificate cannot be issued");
+            Status::unavailable("the hub cannot issue a certificate now")
+        })
+    }
+
     /// Sees to it that ingest knows the server: it drops readings of servers it does not know, and
     /// one that has enrolled this moment may stream before anybody told.
     async fn make_known(&self, server: &Server) -> Result<(), Status> {

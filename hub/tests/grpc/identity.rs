@@ -51,8 +51,7 @@ async fn without_a_certificate_nobody_streams_or_renews() {
 
 #[tokio::test]
 async fn a_certificate_of_another_authority_is_worth_nothing() {
-    let hub = Hub::start().await;
-    let (identity, _) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, _) = Hub::with_agent().await;
     let other = Hub::start().await;
     // The same serial number, by another hub's authority.
     let (certificate_of_other, key) = other.pipeline.store.authority().await.unwrap().unwrap();
@@ -79,8 +78,7 @@ async fn a_certificate_of_another_authority_is_worth_nothing() {
 
 #[tokio::test]
 async fn an_expired_an_unknown_and_a_revoked_certificate_are_refused_for_good() {
-    let hub = Hub::start().await;
-    let (identity, _) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, _) = Hub::with_agent().await;
     let (authority, key) = hub.pipeline.store.authority().await.unwrap().unwrap();
     let authority = CertificateDer::from(authority);
     let issuer = Issuer::from_ca_cert_der(&authority, KeyPair::from_pem(key.expose()).unwrap()).unwrap();
@@ -112,8 +110,7 @@ async fn an_expired_an_unknown_and_a_revoked_certificate_are_refused_for_good() 
 
 #[tokio::test]
 async fn a_revocation_by_another_process_cuts_the_stream() {
-    let hub = Hub::start().await;
-    let (identity, _) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, _) = Hub::with_agent().await;
     let (mut agent, _) = Agent::start(&hub, &identity).await;
     let now = Timestamp::now().as_millis();
     hub.pipeline
@@ -142,8 +139,7 @@ async fn what_a_message_says_of_who_it_is_from_is_not_believed() {
 
 #[tokio::test]
 async fn a_renewed_certificate_is_the_same_agents() {
-    let hub = Hub::start().await;
-    let (identity, enrolled) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, enrolled) = Hub::with_agent().await;
     let key = KeyPair::generate().unwrap();
     let channel = hub.connect(Some(&identity)).await.unwrap();
     let request = v1::RenewRequest { csr_der: csr(&key) };

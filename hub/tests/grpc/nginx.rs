@@ -1,5 +1,4 @@
-//! Behind nginx: agents through a plain TCP pass-through, programs through `grpc_pass`. Where there
-//! is no nginx (or none with the stream module) there is nothing to run.
+//! Behind nginx: agents through a plain TCP pass-through, programs through `grpc_pass`.
 
 use std::{
     net::SocketAddr,
@@ -34,8 +33,8 @@ fn free_port() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// Starts nginx with what stands beside `events`, listening at this address. `None`: it cannot.
-async fn nginx(directory: &Path, load: &str, body: &str, address: SocketAddr) -> Option<Nginx> {
+/// Starts nginx with what stands beside `events`, listening at this address.
+async fn nginx(directory: &Path, load: &str, body: &str, address: SocketAddr) -> Nginx {
     let place = directory.display();
     let file = directory.join("nginx.conf");
     let text = format!(
@@ -53,16 +52,19 @@ async fn nginx(directory: &Path, load: &str, body: &str, address: SocketAddr) ->
             .stderr(Stdio::null());
         command
     };
-    let can = command().arg("-t").status();
-    if !can.is_ok_and(|status| status.success()) {
-        return None;
-    }
+    let tried = command().arg("-t").stderr(Stdio::piped()).output();
+    let tried = tried.expect("nginx, and libnginx-mod-stream: deploy/install-packages.sh test");
+    assert!(
+        tried.status.success(),
+        "nginx cannot be set up so (deploy/install-packages.sh test installs it): {}",
+        String::from_utf8_lossy(&tried.stderr)
+    );
     let child = Nginx(command().spawn().unwrap());
     eventually("nginx listens", async || {
         tokio::net::TcpStream::connect(address).await.is_ok()
     })
     .await;
-    Some(child)
+    child
 }
 
 #[tokio::test]
@@ -76,9 +78,7 @@ async fn an_agent_streams_through_a_plain_pass_through() {
         hub.address
     );
     let load = format!("load_module {module};");
-    let Some(_nginx) = nginx(directory.path(), &load, &body, front).await else {
-        return hub.stop().await;
-    };
+    let _nginx = nginx(directory.path(), &load, &body, front).await;
     let (identity, enrolled) = hub.enrol(&hub.token(1).await, machine(1)).await;
     let channel = connect(front, hub.authority.certificate(), Some(&identity))
         .await
@@ -119,9 +119,7 @@ async fn a_program_reads_through_grpc_pass_and_an_agent_cannot() {
         }}",
         hub.address
     );
-    let Some(_nginx) = nginx(directory.path(), "", &body, front).await else {
-        return hub.stop().await;
-    };
+    let _nginx = nginx(directory.path(), "", &body, front).await;
     let channel = Endpoint::from_shared(format!("http://{front}"))
         .unwrap()
         .connect()

@@ -44,8 +44,7 @@ async fn samples(hub: &Hub) -> u64 {
 
 #[tokio::test]
 async fn what_is_acknowledged_is_stored_and_what_comes_twice_is_stored_once() {
-    let hub = Hub::start().await;
-    let (identity, enrolled) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, enrolled) = Hub::with_agent().await;
     let (mut agent, welcome) = Agent::start(&hub, &identity).await;
     assert_eq!(welcome.server_name, "machine-1");
     assert_eq!(welcome.directive.unwrap().interval_ms, 10_000);
@@ -83,8 +82,7 @@ async fn what_is_acknowledged_is_stored_and_what_comes_twice_is_stored_once() {
 
 #[tokio::test]
 async fn a_wrong_clock_is_measured_and_corrected_for() {
-    let hub = Hub::start().await;
-    let (identity, enrolled) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, enrolled) = Hub::with_agent().await;
     let mut agent = Agent::open(hub.connect(Some(&identity)).await.unwrap())
         .await
         .unwrap();
@@ -116,8 +114,7 @@ async fn a_wrong_clock_is_measured_and_corrected_for() {
 
 #[tokio::test]
 async fn somebody_who_looks_makes_it_quick_and_settings_reach_it() {
-    let hub = Hub::start().await;
-    let (identity, enrolled) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, enrolled) = Hub::with_agent().await;
     let (mut agent, _) = Agent::start(&hub, &identity).await;
     let server_id = ServerId(enrolled.server_id);
     let look = hub.pipeline.live.watch_server(server_id);
@@ -149,8 +146,7 @@ async fn somebody_who_looks_makes_it_quick_and_settings_reach_it() {
 
 #[tokio::test]
 async fn a_later_stream_of_an_agent_ends_the_one_before() {
-    let hub = Hub::start().await;
-    let (identity, _) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, _) = Hub::with_agent().await;
     let (mut first, _) = Agent::start(&hub, &identity).await;
     let (mut second, _) = Agent::start(&hub, &identity).await;
     assert_eq!(first.end().await.code(), Code::Aborted);
@@ -162,8 +158,7 @@ async fn a_later_stream_of_an_agent_ends_the_one_before() {
 
 #[tokio::test]
 async fn what_is_against_the_rules_ends_the_stream_with_its_reason() {
-    let hub = Hub::start().await;
-    let (identity, _) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, _) = Hub::with_agent().await;
     let batch = |number, samples| {
         Up::Batch(v1::Batch {
             number,
@@ -245,8 +240,7 @@ async fn a_flood_of_small_messages_holds_up_nobody_else() {
 
 #[tokio::test]
 async fn a_deleted_server_ends_its_stream_for_good() {
-    let hub = Hub::start().await;
-    let (identity, enrolled) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, enrolled) = Hub::with_agent().await;
     let (mut agent, _) = Agent::start(&hub, &identity).await;
     let store = &hub.pipeline.store;
     store
@@ -261,8 +255,7 @@ async fn a_deleted_server_ends_its_stream_for_good() {
 
 #[tokio::test]
 async fn a_stop_is_told_and_what_was_under_way_is_acknowledged_or_not_stored() {
-    let hub = Hub::start().await;
-    let (identity, _) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, _) = Hub::with_agent().await;
     let (mut agent, _) = Agent::start(&hub, &identity).await;
     agent.send(&[(agent.now_ms(), values(100, 500))], None).await;
     agent.acknowledged().await;
@@ -282,8 +275,7 @@ async fn a_stop_is_told_and_what_was_under_way_is_acknowledged_or_not_stored() {
 
 #[tokio::test]
 async fn what_an_agent_says_of_itself_is_kept() {
-    let hub = Hub::start().await;
-    let (identity, _) = hub.enrol(&hub.token(1).await, machine(1)).await;
+    let (hub, identity, _) = Hub::with_agent().await;
     let (mut agent, _) = Agent::start(&hub, &identity).await;
     agent.send(&[(agent.now_ms(), values(100, 500))], None).await;
     agent.acknowledged().await;

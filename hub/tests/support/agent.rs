@@ -85,6 +85,13 @@ impl Hub {
         }
     }
 
+    /// A hub where machine 1 has enrolled: what its agent connects with, and what it was told.
+    pub(crate) async fn with_agent() -> (Self, Identity, v1::Enrolled) {
+        let hub = Self::start().await;
+        let (identity, enrolled) = hub.enrol(&hub.token(1).await, machine(1)).await;
+        (hub, identity, enrolled)
+    }
+
     /// A token for so many machines.
     pub(crate) async fn token(&self, uses: u32) -> String {
         self.token_as(|spec| spec.uses = uses).await
