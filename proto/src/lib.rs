@@ -8,6 +8,7 @@
 //! Features: `client` has the generated clients, `server` the traits of the services and
 //! [`DESCRIPTORS`] for reflection.
 
+pub mod codec;
 pub mod convert;
 pub mod limits;
 

@@ -25,6 +25,7 @@ fn generate(root: &Path) -> BTreeMap<String, Vec<u8>> {
     tonic_prost_build::configure()
         .out_dir(directory.path())
         .build_transport(false)
+        .codec_path("crate::codec::Lean")
         .client_mod_attribute(".", "#[cfg(feature = \"client\")]")
         .server_mod_attribute(".", "#[cfg(feature = \"server\")]")
         .emit_rerun_if_changed(false)

@@ -689,7 +689,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/gander.v1.AgentService/Enroll",
             );
@@ -711,7 +711,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/gander.v1.AgentService/Renew",
             );
@@ -743,7 +743,7 @@ pub mod agent_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/gander.v1.AgentService/Report",
             );
@@ -911,7 +911,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = EnrollSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -955,7 +955,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RenewSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1003,7 +1003,7 @@ pub mod agent_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ReportSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1523,7 +1523,7 @@ pub mod monitor_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/gander.v1.MonitorService/ListServers",
             );
@@ -1548,7 +1548,7 @@ pub mod monitor_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/gander.v1.MonitorService/GetLatest",
             );
@@ -1574,7 +1574,7 @@ pub mod monitor_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/gander.v1.MonitorService/QuerySeries",
             );
@@ -1599,7 +1599,7 @@ pub mod monitor_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/gander.v1.MonitorService/ListAlerts",
             );
@@ -1624,7 +1624,7 @@ pub mod monitor_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/gander.v1.MonitorService/ResolveAlerts",
             );
@@ -1650,7 +1650,7 @@ pub mod monitor_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::Lean::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/gander.v1.MonitorService/Watch",
             );
@@ -1844,7 +1844,7 @@ pub mod monitor_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListServersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1890,7 +1890,7 @@ pub mod monitor_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetLatestSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1936,7 +1936,7 @@ pub mod monitor_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = QuerySeriesSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -1981,7 +1981,7 @@ pub mod monitor_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListAlertsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2026,7 +2026,7 @@ pub mod monitor_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResolveAlertsSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -2072,7 +2072,7 @@ pub mod monitor_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::Lean::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
