@@ -14,7 +14,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use gander_hub::model::commit::{Commit, Sample};
 use gander_hub::model::metric::flatten;
-use gander_hub::model::server::{ServerSpec, SshCredential, Thresholds};
+use gander_hub::model::server::{ServerSpec, SshCredential};
 use gander_hub::model::{Actor, Metric, ServerId, Timestamp, Transport};
 use gander_hub::store::{MasterKey, MetricsQuery, SeriesQuery, Step, Store};
 use gander_probe::Snapshot;
@@ -140,19 +140,7 @@ impl Bench {
     }
 
     fn server(&self, name: String) -> ServerId {
-        let spec = ServerSpec {
-            name,
-            ip: "192.0.2.1".to_owned(),
-            ssh_port: 22,
-            ssh_user: "gander".to_owned(),
-            transport: Transport::Ssh,
-            interval_seconds: None,
-            jump_server_id: None,
-            tags: Vec::new(),
-            group: None,
-            thresholds: Thresholds::default(),
-            enabled: true,
-        };
+        let spec = ServerSpec::new(name, "192.0.2.1", "gander", Transport::Ssh);
         let none = SshCredential::default();
         let actor = Actor::hub();
         let made = self

@@ -4,10 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use gander_hub::{
     collect::{AgentPresence, CollectConfig, Collector, ConnectSpec, Refresh, Target, Targets},
-    model::{
-        CollectErrorCode, Reading, Server, ServerId, Timestamp, Transport,
-        server::{ServerSpec, Thresholds},
-    },
+    model::{CollectErrorCode, Reading, Server, ServerId, Timestamp, Transport, server::ServerSpec},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -37,17 +34,14 @@ pub fn target(id: i64, spec: &ConnectSpec) -> Target {
         server: Server {
             id: ServerId(id),
             spec: ServerSpec {
-                name: spec.name.clone(),
-                ip: spec.host.clone(),
                 ssh_port: spec.port,
-                ssh_user: spec.user.clone(),
-                transport: Transport::Auto,
                 interval_seconds: Some(1),
-                jump_server_id: None,
-                tags: Vec::new(),
-                group: None,
-                thresholds: Thresholds::default(),
-                enabled: true,
+                ..ServerSpec::new(
+                    spec.name.clone(),
+                    spec.host.clone(),
+                    spec.user.clone(),
+                    Transport::Auto,
+                )
             },
             has_password: spec.credential.password.is_some(),
             has_key: spec.credential.private_key.is_some(),

@@ -17,7 +17,7 @@ use gander_hub::{
     model::{
         Actor, Origin, Reading, ServerId, Timestamp, Transport,
         reading::{Fate, ReceiptBook},
-        server::{ServerSpec, SshCredential, Thresholds},
+        server::{ServerSpec, SshCredential},
     },
     store::{MasterKey, MetricRow, MetricsQuery, Store},
 };
@@ -117,19 +117,7 @@ async fn open(database: &Path) -> Store {
     let store = Store::open(database, key).await.unwrap();
     let there = store.servers().await.unwrap().len();
     for number in there..usize::try_from(SERVERS).unwrap() {
-        let spec = ServerSpec {
-            name: format!("soak-{number}"),
-            ip: "192.0.2.1".to_owned(),
-            ssh_port: 22,
-            ssh_user: "gander".to_owned(),
-            transport: Transport::Ssh,
-            interval_seconds: None,
-            jump_server_id: None,
-            tags: Vec::new(),
-            group: None,
-            thresholds: Thresholds::default(),
-            enabled: true,
-        };
+        let spec = ServerSpec::new(format!("soak-{number}"), "192.0.2.1", "gander", Transport::Ssh);
         let (none, actor) = (SshCredential::default(), Actor::hub());
         let made = store.create_server(&spec, &none, None, &actor, Timestamp::now());
         made.await.unwrap();

@@ -7,7 +7,7 @@
 //! [`Answer`]s, [`parse`] turns an answer's text into the counters of a [`RawSample`], and
 //! [`delta::Differ`] subtracts two of them into a [`Snapshot`]. [`local`] makes the same
 //! [`Answer`] from this machine's own files, [`pace`] says when to look at what, and a read that may
-//! hang gets a [`lane`] of its own.
+//! hang gets a [`lane`] of its own. What is kept of snapshots is written in [`varint`]s.
 
 pub mod delta;
 pub mod lane;
@@ -16,6 +16,7 @@ pub mod pace;
 pub mod parse;
 pub mod script;
 pub mod snapshot;
+pub mod varint;
 pub mod wire;
 
 pub use delta::Differ;

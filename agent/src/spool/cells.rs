@@ -5,12 +5,11 @@
 //! written of a look is the difference of its cells. Fields are found by name again: a spool written
 //! by an older or newer agent is still read. A missing value is an empty cell, not another skeleton.
 
+use gander_probe::varint::{self, Damaged};
 use serde::{
     de::{self, DeserializeSeed, Visitor, value::BorrowedStrDeserializer},
     ser::{self, Serialize},
 };
-
-use super::varint::{self, Damaged};
 
 /// A value deeper than this was not written by us.
 const MAX_DEPTH: usize = 16;

@@ -19,7 +19,6 @@ mod segment;
 #[cfg(test)]
 mod tests;
 mod thin;
-mod varint;
 
 use std::{
     collections::VecDeque,

@@ -18,12 +18,12 @@
 
 use std::collections::HashMap;
 
-use gander_probe::Snapshot;
-
-use super::{
-    cells::{self, Cell},
+use gander_probe::{
+    Snapshot,
     varint::{self, Damaged},
 };
+
+use super::cells::{self, Cell};
 use crate::Sample;
 
 const VERSION: u64 = 1;

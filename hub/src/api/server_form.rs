@@ -117,19 +117,7 @@ pub(super) fn read(form: &mut Form, base: &Base<'_>) -> Option<ServerDraft> {
 }
 
 fn blank(transport: Transport) -> ServerSpec {
-    ServerSpec {
-        name: String::new(),
-        ip: String::new(),
-        ssh_port: 22,
-        ssh_user: String::new(),
-        transport,
-        interval_seconds: None,
-        jump_server_id: None,
-        tags: Vec::new(),
-        group: None,
-        thresholds: Thresholds::default(),
-        enabled: true,
-    }
+    ServerSpec::new("", "", "", transport)
 }
 
 fn set_required<T>(form: &mut Form, name: &'static str, given: Given<T>, is_required: bool, field: &mut T) {

@@ -261,7 +261,7 @@ mod tests {
     use super::*;
     use crate::model::{
         CollectErrorCode, Secret, Server, Timestamp,
-        server::{ServerSpec, SshCredential, Thresholds},
+        server::{ServerSpec, SshCredential},
     };
 
     fn target(id: i64, jump: Option<i64>) -> Target {
@@ -269,17 +269,13 @@ mod tests {
             server: Server {
                 id: ServerId(id),
                 spec: ServerSpec {
-                    name: format!("s{id}"),
-                    ip: format!("10.0.0.{id}"),
-                    ssh_port: 22,
-                    ssh_user: "deploy".into(),
-                    transport: Transport::Auto,
-                    interval_seconds: None,
                     jump_server_id: jump.map(ServerId),
-                    tags: Vec::new(),
-                    group: None,
-                    thresholds: Thresholds::default(),
-                    enabled: true,
+                    ..ServerSpec::new(
+                        format!("s{id}"),
+                        format!("10.0.0.{id}"),
+                        "deploy",
+                        Transport::Auto,
+                    )
                 },
                 has_password: true,
                 has_key: false,

@@ -65,21 +65,13 @@ pub(super) fn server(row: &OldRow, remarks: &mut Vec<String>) -> Result<Draft, S
     }
     Ok(Draft {
         spec: ServerSpec {
-            ip,
             ssh_port,
-            ssh_user: row.get("ssh_user").unwrap_or("root").to_owned(),
-            transport: Transport::Auto,
-            interval_seconds: None,
-            jump_server_id: None,
-            tags: Vec::new(),
-            group: None,
             thresholds: Thresholds {
                 cpu: threshold("cpu_threshold", defaults.cpu),
                 memory: threshold("memory_threshold", defaults.memory),
                 disk: threshold("disk_threshold", defaults.disk),
             },
-            enabled: true,
-            name,
+            ..ServerSpec::new(name, ip, row.get("ssh_user").unwrap_or("root"), Transport::Auto)
         },
         credential,
     })

@@ -163,26 +163,10 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{
-        HostKey, Origin,
-        reading::Contact,
-        server::{ServerSpec, Thresholds},
-    };
+    use crate::model::{HostKey, Origin, reading::Contact, server::ServerSpec};
 
     pub(in crate::ingest) fn spec(name: &str) -> ServerSpec {
-        ServerSpec {
-            name: name.into(),
-            ip: "192.0.2.1".into(),
-            ssh_port: 22,
-            ssh_user: "root".into(),
-            transport: Transport::Ssh,
-            interval_seconds: None,
-            jump_server_id: None,
-            tags: Vec::new(),
-            group: None,
-            thresholds: Thresholds::default(),
-            enabled: true,
-        }
+        ServerSpec::new(name, "192.0.2.1", "root", Transport::Ssh)
     }
 
     fn server() -> Server {

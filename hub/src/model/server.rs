@@ -115,6 +115,30 @@ pub struct Endpoint {
 }
 
 impl ServerSpec {
+    /// A server with nothing chosen but these: port 22, the hub's interval, the default thresholds,
+    /// enabled, in no group.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        ip: impl Into<String>,
+        ssh_user: impl Into<String>,
+        transport: Transport,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            ip: ip.into(),
+            ssh_port: 22,
+            ssh_user: ssh_user.into(),
+            transport,
+            interval_seconds: None,
+            jump_server_id: None,
+            tags: Vec::new(),
+            group: None,
+            thresholds: Thresholds::default(),
+            enabled: true,
+        }
+    }
+
     /// Where the hub connects to.
     #[must_use]
     pub fn endpoint(&self) -> Endpoint {

@@ -5,10 +5,7 @@
 //! more cells in a row are absent. Absent cells at the end are not written. Reading is bounded
 //! by the bytes at hand and never panics: what does not decode is [`Damaged`].
 
-/// Bytes that no encoder wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the cells of a sample are damaged")]
-pub(super) struct Damaged;
+use gander_probe::varint::{self, Damaged, unzigzag, zigzag};
 
 /// Writes cells one after the other.
 #[derive(Debug, Default)]
@@ -27,10 +24,10 @@ impl Encoder {
     pub(super) fn value(&mut self, value: i64) {
         if self.absent > 0 {
             self.bytes.push(0);
-            put_varint(&mut self.bytes, self.absent - 1);
+            varint::put(&mut self.bytes, self.absent - 1);
             self.absent = 0;
         }
-        put_varint(&mut self.bytes, zigzag(value.max(i64::MIN + 1)) + 1);
+        varint::put(&mut self.bytes, zigzag(value.max(i64::MIN + 1)) + 1);
     }
 
     /// The cells written.
@@ -54,7 +51,7 @@ pub(super) fn pick(
             let Some(first) = rest.first() else { return Ok(()) };
             if *first == 0 {
                 rest = &rest[1..];
-                let more = take_varint(&mut rest)?;
+                let more = varint::take(&mut rest)?;
                 cell = cell
                     .checked_add(more)
                     .and_then(|cell| cell.checked_add(1))
@@ -73,7 +70,7 @@ pub(super) fn pick(
             // The run of absent cells that begins here is stepped over by the next target.
             Some(0) => {}
             Some(_) => {
-                let code = take_varint(&mut rest)?;
+                let code = varint::take(&mut rest)?;
                 visit(*slot, unzigzag(code.checked_sub(1).ok_or(Damaged)?));
                 cell += 1;
             }
@@ -87,9 +84,9 @@ pub(super) fn each(bytes: &[u8], mut visit: impl FnMut(usize, i64)) -> Result<()
     let mut rest = bytes;
     let mut cell = 0_usize;
     while !rest.is_empty() {
-        let code = take_varint(&mut rest)?;
+        let code = varint::take(&mut rest)?;
         if code == 0 {
-            let more = usize::try_from(take_varint(&mut rest)?).map_err(|_| Damaged)?;
+            let more = usize::try_from(varint::take(&mut rest)?).map_err(|_| Damaged)?;
             cell = cell
                 .checked_add(more)
                 .and_then(|cell| cell.checked_add(1))
@@ -100,40 +97,6 @@ pub(super) fn each(bytes: &[u8], mut visit: impl FnMut(usize, i64)) -> Result<()
         }
     }
     Ok(())
-}
-
-/// Appends an unsigned integer in LEB128.
-pub(super) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-/// Reads an unsigned integer in LEB128 off the front.
-pub(super) fn take_varint(bytes: &mut &[u8]) -> Result<u64, Damaged> {
-    let mut value = 0_u64;
-    for (index, byte) in bytes.iter().enumerate().take(10) {
-        let part = u64::from(byte & 0x7f);
-        if index == 9 && part > 1 {
-            return Err(Damaged);
-        }
-        value |= part << (index * 7);
-        if byte & 0x80 == 0 {
-            *bytes = &bytes[index + 1..];
-            return Ok(value);
-        }
-    }
-    Err(Damaged)
-}
-
-pub(super) fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-pub(super) fn unzigzag(code: u64) -> i64 {
-    ((code >> 1) as i64) ^ -((code & 1) as i64)
 }
 
 #[cfg(test)]

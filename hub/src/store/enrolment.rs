@@ -13,7 +13,7 @@ use super::{Result, Store, StoreError, TokenHash};
 use crate::model::agent::{
     Admission, Agent, AgentToken, Applicant, Decision, Likeness, PendingAgent, Refusal,
 };
-use crate::model::server::{ServerSpec, Thresholds};
+use crate::model::server::ServerSpec;
 use crate::model::{Actor, Event, EventKind, Server, ServerId, Timestamp, Transport};
 
 /// Machines that may wait for a person at a time.
@@ -329,17 +329,9 @@ impl Enrolment<'_> {
     async fn separate(&mut self) -> Result<Admission> {
         let token = &self.token.spec;
         let mut spec = ServerSpec {
-            name: String::new(),
-            ip: self.applicant.address.clone(),
-            ssh_port: 22,
-            ssh_user: String::new(),
-            transport: token.transport,
-            interval_seconds: None,
-            jump_server_id: None,
             tags: token.tags.clone(),
             group: token.group.clone(),
-            thresholds: Thresholds::default(),
-            enabled: true,
+            ..ServerSpec::new("", self.applicant.address.clone(), "", token.transport)
         };
         spec.name = self.free_name().await?;
         let id = write_spec(self.connection, None, &spec, self.now).await?;

@@ -13,7 +13,9 @@ use gander_probe::Snapshot;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
-use super::cells::{Encoder, put_varint, take_varint};
+use gander_probe::varint;
+
+use super::cells::Encoder;
 use super::late::Folded;
 use super::words::to_json;
 use super::{Result, StoreError};
@@ -435,7 +437,7 @@ async fn grow(
     }
     let mut series = Vec::with_capacity(keys.len() * 3);
     for key in &keys {
-        put_varint(&mut series, key.series_id.unsigned_abs());
+        varint::put(&mut series, key.series_id.unsigned_abs());
     }
     let id = sqlx::query_scalar(
         "INSERT INTO layout (server_id, series, last_used_at) VALUES (?, ?, ?) RETURNING id",
@@ -457,7 +459,7 @@ async fn grow(
 pub(super) fn series_of(mut bytes: &[u8]) -> Option<Vec<i64>> {
     let mut series = Vec::new();
     while !bytes.is_empty() {
-        series.push(i64::try_from(take_varint(&mut bytes).ok()?).ok()?);
+        series.push(i64::try_from(varint::take(&mut bytes).ok()?).ok()?);
     }
     Some(series)
 }

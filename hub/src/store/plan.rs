@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use gander_probe::varint::Damaged;
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 
 use super::Result;
-use super::cells::{Damaged, pick};
+use super::cells::pick;
 use super::layout::series_of;
 use super::words::to_json;
 use crate::model::{Metric, SeriesKey, ServerId};

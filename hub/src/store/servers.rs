@@ -504,23 +504,8 @@ impl Store {
         let mut write = self.write().await?;
         let (cache, connection) = write.parts()?;
         let name: String = hostname.trim().chars().take(80).collect();
-        let mut spec = ServerSpec {
-            name: if name.is_empty() {
-                "localhost".to_owned()
-            } else {
-                name
-            },
-            ip: "127.0.0.1".to_owned(),
-            ssh_port: 22,
-            ssh_user: String::new(),
-            transport: Transport::Local,
-            interval_seconds: None,
-            jump_server_id: None,
-            tags: Vec::new(),
-            group: None,
-            thresholds: Thresholds::default(),
-            enabled: true,
-        };
+        let name = if name.is_empty() { "localhost" } else { &name };
+        let mut spec = ServerSpec::new(name, "127.0.0.1", "", Transport::Local);
         let id = match write_spec(connection, None, &spec, now).await {
             Err(StoreError::NameTaken { .. }) => {
                 spec.name.push_str(" (hub)");

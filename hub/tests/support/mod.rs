@@ -14,7 +14,7 @@ use gander_hub::{
     model::{
         Actor, CollectError, CollectErrorCode, HostKey, Origin, Reading, Secret, ServerId, Timestamp,
         Transport,
-        server::{ServerSpec, SshCredential, Thresholds},
+        server::{ServerSpec, SshCredential},
     },
     store::{CredentialChange, MasterKey, Store},
 };
@@ -242,17 +242,5 @@ pub(crate) fn host_key(name: &str) -> HostKey {
 
 /// A server's configuration.
 pub(crate) fn spec(name: &str) -> ServerSpec {
-    ServerSpec {
-        name: name.into(),
-        ip: "192.0.2.1".into(),
-        ssh_port: 22,
-        ssh_user: "root".into(),
-        transport: Transport::Ssh,
-        interval_seconds: None,
-        jump_server_id: None,
-        tags: Vec::new(),
-        group: None,
-        thresholds: Thresholds::default(),
-        enabled: true,
-    }
+    ServerSpec::new(name, "192.0.2.1", "root", Transport::Ssh)
 }

@@ -8,7 +8,7 @@ use gander_e2e::measure::{own_cpu, percentile};
 use gander_hub::ingest::{Ingest, IngestConfig};
 use gander_hub::model::commit::{Commit, Sample};
 use gander_hub::model::metric::visit;
-use gander_hub::model::server::{ServerSpec, SshCredential, Thresholds};
+use gander_hub::model::server::{ServerSpec, SshCredential};
 use gander_hub::model::{Actor, Origin, Reading, ServerId, Timestamp, Transport};
 use gander_hub::store::{MasterKey, Store};
 use gander_probe::Snapshot;
@@ -51,19 +51,12 @@ impl Ours {
     /// Enrols servers until there are so many.
     pub(crate) async fn enrol(&mut self, servers: usize, at: Timestamp) {
         for number in self.ids.len()..servers {
-            let spec = ServerSpec {
-                name: format!("web-{number}.example.org"),
-                ip: "192.0.2.1".to_owned(),
-                ssh_port: 22,
-                ssh_user: "gander".to_owned(),
-                transport: Transport::Ssh,
-                interval_seconds: None,
-                jump_server_id: None,
-                tags: Vec::new(),
-                group: None,
-                thresholds: Thresholds::default(),
-                enabled: true,
-            };
+            let spec = ServerSpec::new(
+                format!("web-{number}.example.org"),
+                "192.0.2.1",
+                "gander",
+                Transport::Ssh,
+            );
             let (none, actor) = (SshCredential::default(), Actor::hub());
             let made = self.store.create_server(&spec, &none, None, &actor, at);
             self.ids.push(made.await.unwrap().id);

@@ -11,6 +11,7 @@ use tokio_tungstenite::{
 };
 
 use super::*;
+use crate::model::{Transport, server::ServerSpec};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -341,19 +342,7 @@ async fn a_client_that_takes_nothing_is_let_go() {
     let hub = Served::start().await;
     let mut servers = Vec::new();
     for number in 0..200 {
-        let spec = crate::model::server::ServerSpec {
-            name: format!("server-{number}"),
-            ip: "192.0.2.1".into(),
-            ssh_port: 22,
-            ssh_user: "root".into(),
-            transport: crate::model::Transport::Ssh,
-            interval_seconds: None,
-            jump_server_id: None,
-            tags: Vec::new(),
-            group: None,
-            thresholds: crate::model::server::Thresholds::default(),
-            enabled: true,
-        };
+        let spec = ServerSpec::new(format!("server-{number}"), "192.0.2.1", "root", Transport::Ssh);
         let credential = crate::model::server::SshCredential::default();
         let (actor, now) = (Actor::hub(), Timestamp::now());
         let made = hub

@@ -1,10 +1,10 @@
 //! One column of integers: the smallest of a few encodings.
 
+use gander_probe::varint::{self, unzigzag, zigzag};
 use pco::wrapped::{FileCompressor, FileDecompressor};
 use pco::{ChunkConfig, ModeSpec, PagingSpec};
 
 use super::Damaged;
-use crate::store::cells::{put_varint, take_varint, unzigzag, zigzag};
 
 /// Compression level of pco: 8 is a few percent smaller and up to four times slower.
 const LEVEL: usize = 4;
@@ -216,8 +216,8 @@ fn unpack<T: pco::data_types::Number + Default + Copy>(
 fn put_runs(values: &[i64], data: &mut Vec<u8>) {
     let mut before = 0_i64;
     for run in values.chunk_by(|a, b| a == b) {
-        put_varint(data, zigzag(run[0].wrapping_sub(before)));
-        put_varint(data, run.len() as u64);
+        varint::put(data, zigzag(run[0].wrapping_sub(before)));
+        varint::put(data, run.len() as u64);
         before = run[0];
     }
 }
@@ -227,8 +227,8 @@ fn take_runs(mut bytes: &[u8], count: usize) -> Result<Vec<i64>, Damaged> {
     let mut values = Vec::with_capacity(count);
     let mut value = 0_i64;
     while !bytes.is_empty() {
-        value = value.wrapping_add(unzigzag(take_varint(&mut bytes).map_err(damaged)?));
-        let length = take_varint(&mut bytes).map_err(damaged)?;
+        value = value.wrapping_add(unzigzag(varint::take(&mut bytes).map_err(damaged)?));
+        let length = varint::take(&mut bytes).map_err(damaged)?;
         let room = (count - values.len()) as u64;
         if length > room {
             return Err(Damaged("runs are too long"));

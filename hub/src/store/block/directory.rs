@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use gander_probe::varint::{self, unzigzag};
+
 use super::column::{self, Bits, Encoding};
 use super::{Damaged, MAX_ROWS, Pattern, Series, Shape, Table};
-use crate::store::cells::{take_varint, unzigzag};
 
 pub(super) const VERSION: u8 = 1;
 
@@ -330,7 +331,7 @@ impl Parser<'_> {
     }
 
     fn number(&mut self) -> Result<u64, Damaged> {
-        take_varint(&mut self.rest).map_err(|_| Damaged("a directory is too short"))
+        varint::take(&mut self.rest).map_err(|_| Damaged("a directory is too short"))
     }
 
     fn signed(&mut self) -> Result<i64, Damaged> {

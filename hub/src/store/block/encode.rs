@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use gander_probe::varint::{self, zigzag};
+
 use super::column::{self, Bits, Encoding};
 use super::directory::VERSION;
 use super::{Damaged, Shape, Table};
-use crate::store::cells::{put_varint, zigzag};
 
 /// A block ready to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,11 +22,11 @@ pub(in crate::store) fn encode(table: &Table, shape: Shape) -> Result<Encoded, D
     let mut writer = Writer::default();
     writer.directory.extend([VERSION, shape.code()]);
     for number in [table.times.len(), table.patterns.len(), table.series.len()] {
-        put_varint(&mut writer.directory, number as u64);
+        varint::put(&mut writer.directory, number as u64);
     }
     writer.column(&table.times)?;
     for pattern in &table.patterns {
-        put_varint(&mut writer.directory, pattern.rows.len() as u64);
+        varint::put(&mut writer.directory, pattern.rows.len() as u64);
         if pattern.rows.len() < table.times.len() {
             let positions: Vec<i64> = pattern.rows.iter().map(|row| i64::from(*row)).collect();
             writer.column(&positions)?;
@@ -38,9 +39,9 @@ pub(in crate::store) fn encode(table: &Table, shape: Shape) -> Result<Encoded, D
     let mut seen: HashMap<(usize, usize, u64), usize> = HashMap::new();
     let mut id = 0;
     for (number, series) in table.series.iter().enumerate() {
-        put_varint(&mut writer.directory, series.id.wrapping_sub(id) as u64);
+        varint::put(&mut writer.directory, series.id.wrapping_sub(id) as u64);
         id = series.id;
-        put_varint(&mut writer.directory, series.pattern as u64);
+        varint::put(&mut writer.directory, series.pattern as u64);
         for (place, values) in series.columns.iter().enumerate() {
             let curve = Curve::of(values);
             let other = |hash: u64| seen.get(&(series.pattern, place, hash)).copied();
@@ -144,10 +145,10 @@ impl Writer {
 
     fn put(&mut self, encoding: Encoding, bytes: &[u8]) {
         let directory = &mut self.directory;
-        let signed = |directory: &mut Vec<u8>, value: i64| put_varint(directory, zigzag(value));
+        let signed = |directory: &mut Vec<u8>, value: i64| varint::put(directory, zigzag(value));
         let outside = |directory: &mut Vec<u8>, tag: u8| {
             directory.push(tag);
-            put_varint(directory, bytes.len() as u64);
+            varint::put(directory, bytes.len() as u64);
             directory.extend(crc32fast::hash(bytes).to_le_bytes());
         };
         match encoding {
@@ -162,7 +163,7 @@ impl Writer {
             }
             Encoding::Mirror { series, by, minus } => {
                 directory.push(if minus { 3 } else { 2 });
-                put_varint(directory, series as u64);
+                varint::put(directory, series as u64);
                 signed(directory, by);
             }
             Encoding::Runs => outside(directory, 4),
@@ -177,7 +178,7 @@ impl Writer {
                     },
                 );
                 signed(directory, base);
-                put_varint(directory, scale);
+                varint::put(directory, scale);
             }
         }
     }

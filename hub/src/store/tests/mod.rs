@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use super::{MasterKey, Store};
 use crate::model::alert::{AlertKey, AlertPhase, Rule};
 use crate::model::commit::{Commit, Sample};
-use crate::model::server::{ServerSpec, SshCredential, Thresholds};
+use crate::model::server::{ServerSpec, SshCredential};
 use crate::model::{Actor, Alert, AlertId, HostKey, Level, Secret, Server, ServerId, Timestamp, Transport};
 
 /// A store in a directory of its own, and the key to open it again.
@@ -105,17 +105,10 @@ fn admin() -> Actor {
 
 fn spec(name: &str) -> ServerSpec {
     ServerSpec {
-        name: name.to_owned(),
-        ip: "192.0.2.7".to_owned(),
-        ssh_port: 22,
-        ssh_user: "gander".to_owned(),
-        transport: Transport::Auto,
         interval_seconds: Some(15),
-        jump_server_id: None,
         tags: vec!["web".to_owned(), "東京".to_owned()],
         group: Some("edge".to_owned()),
-        thresholds: Thresholds::default(),
-        enabled: true,
+        ..ServerSpec::new(name, "192.0.2.7", "gander", Transport::Auto)
     }
 }
 

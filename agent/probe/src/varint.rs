@@ -1,11 +1,14 @@
-//! Integers of variable length (LEB128), and signed ones folded into unsigned.
+//! Integers of variable length (LEB128), and signed ones folded into unsigned: what the store's
+//! cells and the agent's spool are written in.
 
-/// Bytes that no encoder of ours wrote.
+/// Bytes that no encoder wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the record is damaged")]
-pub(super) struct Damaged;
+#[error("the bytes are damaged")]
+pub struct Damaged;
 
-pub(super) fn put(bytes: &mut Vec<u8>, mut value: u64) {
+/// Appends an unsigned integer.
+#[inline]
+pub fn put(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -13,7 +16,12 @@ pub(super) fn put(bytes: &mut Vec<u8>, mut value: u64) {
     bytes.push(value as u8);
 }
 
-pub(super) fn take(bytes: &mut &[u8]) -> Result<u64, Damaged> {
+/// Reads an unsigned integer off the front.
+///
+/// # Errors
+/// The bytes end within it, or it does not fit.
+#[inline]
+pub fn take(bytes: &mut &[u8]) -> Result<u64, Damaged> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().enumerate().take(10) {
         let part = u64::from(byte & 0x7f);
@@ -29,31 +37,45 @@ pub(super) fn take(bytes: &mut &[u8]) -> Result<u64, Damaged> {
     Err(Damaged)
 }
 
-pub(super) fn put_signed(bytes: &mut Vec<u8>, value: i64) {
+/// Appends a signed integer.
+pub fn put_signed(bytes: &mut Vec<u8>, value: i64) {
     put(bytes, zigzag(value));
 }
 
-pub(super) fn take_signed(bytes: &mut &[u8]) -> Result<i64, Damaged> {
+/// Reads a signed integer off the front.
+///
+/// # Errors
+/// As [`take`].
+pub fn take_signed(bytes: &mut &[u8]) -> Result<i64, Damaged> {
     take(bytes).map(unzigzag)
 }
 
-pub(super) fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
+/// Appends a length and so many bytes.
+pub fn put_bytes(bytes: &mut Vec<u8>, text: &[u8]) {
     put(bytes, text.len() as u64);
     bytes.extend_from_slice(text);
 }
 
-pub(super) fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
+/// Reads bytes with their length off the front.
+///
+/// # Errors
+/// As [`take`], and fewer bytes than their length says.
+pub fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Damaged> {
     let length = usize::try_from(take(bytes)?).map_err(|_| Damaged)?;
     let (text, rest) = bytes.split_at_checked(length).ok_or(Damaged)?;
     *bytes = rest;
     Ok(text)
 }
 
-pub(super) fn zigzag(value: i64) -> u64 {
+/// Small magnitudes of either sign as small unsigned integers.
+#[must_use]
+pub fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-pub(super) fn unzigzag(code: u64) -> i64 {
+/// What [`zigzag`] folded.
+#[must_use]
+pub fn unzigzag(code: u64) -> i64 {
     ((code >> 1) as i64) ^ -((code & 1) as i64)
 }
 
