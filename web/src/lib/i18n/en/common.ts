@@ -19,6 +19,7 @@ export const common = {
   none: 'None',
   unknown: 'unknown',
   more: 'Load more',
+  showAll: (count: number) => `Show all ${count}`,
   notifications: 'Notifications',
   skip: 'Skip to content',
   adminOnly: 'Only an admin may do this. You are logged in as a viewer.',

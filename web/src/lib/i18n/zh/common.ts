@@ -21,6 +21,7 @@ export const common: Dict['common'] = {
   none: '无',
   unknown: '未知',
   more: '加载更多',
+  showAll: (count) => `显示全部 ${count} 项`,
   notifications: '通知',
   skip: '跳到正文',
   adminOnly: '只有管理员可以这样做，您是只读用户。',
