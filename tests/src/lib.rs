@@ -25,6 +25,7 @@ pub mod mount;
 pub mod nginx;
 pub mod power;
 pub mod recording;
+pub mod script;
 pub mod sshd;
 
 pub use api::{Answer, Api};

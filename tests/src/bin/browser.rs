@@ -3,18 +3,9 @@
 //! This makes the sshd and its account, and tells `tests/browser/main.mjs` where they are; the
 //! script starts the hub and the browser. The exit code is the script's.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a program for the developer's terminal"
-)]
+use std::process::ExitCode;
 
-use std::{
-    path::Path,
-    process::{Command, ExitCode},
-};
-
-use gander_e2e::{hub::hub_program, sshd::RealSshd};
+use gander_e2e::{script::run_script, sshd::RealSshd};
 use serde_json::json;
 
 fn main() -> ExitCode {
@@ -33,16 +24,5 @@ fn main() -> ExitCode {
         "fingerprints": fingerprints,
         "log": sshd.log_path(),
     });
-    let status = Command::new("node")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/main.mjs"))
-        .env("GANDER_HUB_BIN", hub_program())
-        .env("GANDER_BROWSER_PEER", peer.to_string())
-        .status()
-        .expect("node runs");
-    // Returned, not exited with: the account is removed when `sshd` is dropped.
-    if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    run_script("main.mjs", &[("GANDER_BROWSER_PEER", peer.to_string().into())])
 }

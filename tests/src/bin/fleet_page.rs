@@ -5,34 +5,21 @@
 //! message of the hub costs the page, in script, style and layout; nothing is asserted about it.
 //! `FLEET_SERVERS` (1000) and `FLEET_INTERVAL` (5s) change the load.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a program for the developer's terminal"
-)]
+#![allow(clippy::expect_used, reason = "a program for the developer's terminal")]
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use gander_e2e::{
     fake_ssh::{FakeSsh, Misbehaviour},
-    hub::hub_program,
+    script::run_script,
 };
-use tokio::process::Command;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let peer = FakeSsh::start(Misbehaviour::None).await;
     let spec = peer.spec("peer");
-    let status = Command::new("node")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/fleet-page.mjs"))
-        .env("GANDER_HUB_BIN", hub_program())
-        .env("FLEET_PORT", spec.port.to_string())
-        .status()
+    let port = spec.port.to_string().into();
+    tokio::task::spawn_blocking(|| run_script("fleet-page.mjs", &[("FLEET_PORT", port)]))
         .await
-        .expect("node runs");
-    if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+        .expect("the script runs")
 }

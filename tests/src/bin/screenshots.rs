@@ -13,11 +13,10 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    path::Path,
     process::{Child, Command, ExitCode, Stdio},
 };
 
-use gander_e2e::{hub::hub_program, sshd::RealSshd};
+use gander_e2e::{hub::hub_program, script::run_script, sshd::RealSshd};
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse battery";
@@ -72,17 +71,13 @@ fn main() -> ExitCode {
         .map(|(index, (name, group, tags))| Server::start(index, name, group, tags))
         .collect();
     let fleet: Vec<&Value> = servers.iter().map(|server| &server.about).collect();
-    let status = Command::new("node")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/screenshots.mjs"))
-        .env("GANDER_BROWSER_FLEET", serde_json::to_string(&fleet).unwrap())
-        .status()
-        .expect("node runs");
-    // Returned, not exited with: accounts are removed when the servers are dropped.
-    if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    run_script(
+        "screenshots.mjs",
+        &[(
+            "GANDER_BROWSER_FLEET",
+            serde_json::to_string(&fleet).unwrap().into(),
+        )],
+    )
 }
 
 fn run(line: &str) {
