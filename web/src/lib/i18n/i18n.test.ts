@@ -2,7 +2,7 @@
 // Reads the hub's sources to hold the dictionaries against them.
 
 import { readdirSync, readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { ApiError } from '$lib/api/client';
 import type { Alert, CollectError, FieldCode, FieldError } from '$lib/api/types';
 import { Formatter } from '$lib/format';
@@ -10,7 +10,7 @@ import { alertMessage } from './alerts';
 import { en, type Dict } from './en';
 import { collectMessage, fieldErrors, fieldMessage } from './errors';
 import { eventDetails } from './events';
-import { localeFor, negotiate } from './index.svelte';
+import { i18n, localeFor, negotiate } from './index.svelte';
 import { zh } from './zh';
 
 type Leaf = string | ((...args: never[]) => string);
@@ -36,6 +36,19 @@ function said(leaf: Leaf): string {
 const spec = JSON.parse(readFileSync(new URL('../../../../hub/openapi.json', import.meta.url), 'utf8')) as {
   components: { schemas: Record<string, { enum?: string[] }> };
 };
+
+beforeAll(() => i18n.choose('en'));
+
+describe('the language', () => {
+  it('changes with its words, never before them', async () => {
+    const chosen = i18n.choose('zh');
+    expect([i18n.language, i18n.t.name]).toEqual(['en', 'English']);
+    await chosen;
+    expect([i18n.language, i18n.t.name]).toEqual(['zh', '中文']);
+    await Promise.all([i18n.choose('zh'), i18n.choose('en')]);
+    expect([i18n.language, i18n.t.name]).toEqual(['en', 'English']);
+  });
+});
 
 describe('the dictionaries', () => {
   it('have the same keys of the same kinds', () => {

@@ -1,13 +1,22 @@
-// The chosen language: the browser's, unless a person has chosen another.
+// The chosen language: the browser's, unless a person has chosen another. A reader loads the words of
+// one language; those of another come when it is chosen.
 
 import { Formatter, type Language } from '$lib/format';
 import { recall, remember } from '$lib/storage';
-import { en, type Dict } from './en';
-import { zh } from './zh';
+import type { Dict } from './en';
 
 export type { Dict, Language };
 
-const dictionaries: Record<Language, Dict> = { en, zh };
+/** The languages, the tag of each, and its own name for itself. */
+export const languages: readonly { language: Language; tag: string; name: string }[] = [
+  { language: 'zh', tag: 'zh-CN', name: '中文' },
+  { language: 'en', tag: 'en', name: 'English' },
+];
+
+const sources: Record<Language, () => Promise<Dict>> = {
+  en: async () => (await import('./en')).en,
+  zh: async () => (await import('./zh')).zh,
+};
 
 /** The language a list of wanted languages (`navigator.languages`) leads to. */
 export function negotiate(wanted: readonly string[]): Language {
@@ -30,13 +39,34 @@ function wanted(): readonly string[] {
 
 class I18n {
   language = $state<Language>(this.#initial());
-  /** The dictionary of the chosen language. */
-  readonly t: Dict = $derived(dictionaries[this.language]);
+  #dict = $state.raw<Dict | null>(null);
+  #wanted: Language = this.language;
   readonly format: Formatter = $derived(new Formatter(this.language, localeFor(this.language, wanted())));
 
-  choose(language: Language): void {
+  /** The dictionary of the chosen language. Nothing is shown before it is there (see main.ts). */
+  get t(): Dict {
+    if (!this.#dict) throw new Error('the words are not loaded yet');
+    return this.#dict;
+  }
+
+  /** Loads the words of the first language. */
+  start(): Promise<void> {
+    return this.#take(this.language);
+  }
+
+  /** Changes to a language once its words are there; rejects when they cannot be had. */
+  async choose(language: Language): Promise<void> {
+    await this.#take(language);
+    if (this.language === language) remember('language', language);
+  }
+
+  async #take(language: Language): Promise<void> {
+    this.#wanted = language;
+    const dict = await sources[language]();
+    // Somebody has chosen again meanwhile.
+    if (this.#wanted !== language) return;
+    this.#dict = dict;
     this.language = language;
-    remember('language', language);
   }
 
   #initial(): Language {
