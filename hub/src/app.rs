@@ -120,6 +120,7 @@ async fn serve(
         board: board.clone(),
         authority: Arc::clone(&authority),
         default_interval: config.interval,
+        agent_lifetime: config.agent_certificates,
         names: listen::names(config),
         shutdown: shutdown.clone(),
     })?;

@@ -43,6 +43,11 @@ pub(super) async fn keep_looking(mut orders: watch::Receiver<Orders>, samples: m
             Some(_) if sample.snapshot.cpu.is_none() => Some(Instant::now() + SECOND_LOOK),
             _ => None,
         };
+        tracing::debug!(
+            taken_at_ms = sample.taken_at_ms,
+            cpu_permille = sample.snapshot.cpu.as_ref().map(|cpu| cpu.usage_permille),
+            "looked"
+        );
         if samples.send(sample).await.is_err() {
             return;
         }

@@ -31,8 +31,8 @@ use crate::{
 
 /// How often things that have no event of their own are looked after.
 const TEND_EVERY: Duration = Duration::from_millis(500);
-/// How long a new certificate that was not to be had is not asked for again.
-const RENEW_AGAIN: Duration = Duration::from_secs(3600);
+/// How long a new certificate that was not to be had is not asked for again, at most and at least.
+const RENEW_AGAIN: (Duration, Duration) = (Duration::from_secs(3600), Duration::from_secs(1));
 
 /// What belongs to one stream.
 pub(super) struct Stream {
@@ -235,10 +235,17 @@ impl Agent {
             && Instant::now() >= stream.renew_at
             && self.clock.hub_ms() >= self.identity.renew_after_ms
         {
-            stream.renew_at = Instant::now() + RENEW_AGAIN;
+            stream.renew_at = Instant::now() + self.renew_again();
             let renewal = enrol::renew(connection.client(), self.identity.clone());
             stream.renewal = Some(tokio::spawn(renewal));
         }
+    }
+
+    /// The pause before a certificate is asked for again: there is to be time for many more tries.
+    fn renew_again(&self) -> Duration {
+        let left_ms = self.identity.not_after_ms.saturating_sub(self.clock.hub_ms());
+        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        (left / 10).clamp(RENEW_AGAIN.1, RENEW_AGAIN.0)
     }
 
     fn renewed(&mut self, renewed: Result<Identity, AskError>) {
@@ -251,7 +258,7 @@ impl Agent {
                 self.keep_identity();
                 tracing::info!("the certificate was renewed");
             }
-            Err(error) => tracing::warn!("no new certificate: {error:#}; asking again in an hour"),
+            Err(error) => tracing::warn!("no new certificate: {error:#}; asking again soon"),
         }
     }
 

@@ -330,6 +330,7 @@ fn blank() -> Config {
         grpc_listen: std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
         grpc_address: None,
         agent_directory: None,
+        agent_certificates: std::time::Duration::ZERO,
         public_url: None,
         cors_origins: Vec::new(),
         trusted_proxies: Vec::new(),

@@ -35,6 +35,8 @@ pub struct Config {
     pub grpc_address: Option<String>,
     /// Where the binaries of agents lie; `None`: beside the hub's own.
     pub agent_directory: Option<PathBuf>,
+    /// How long an agent's certificate works.
+    pub agent_certificates: Duration,
     /// The database file.
     pub database_path: PathBuf,
     /// The master key for stored secrets; `None`: `master.key` beside the database.

@@ -103,6 +103,15 @@ pub const SETTINGS: &[Setting] = &[
         apply: |config, text| set(&mut config.agent_directory, values::optional(text, values::path)),
     },
     Setting {
+        path: "grpc.agent_certificates",
+        env: &["GANDER_AGENT_CERTIFICATES"],
+        default: "90d",
+        accepted: "a time such as 12h or 90d (at least 6s, at most 10 years)",
+        about: "How long an agent's certificate works. An agent takes a new one after a third of that.",
+        secret: false,
+        apply: |config, text| set(&mut config.agent_certificates, values::certificate_lifetime(text)),
+    },
+    Setting {
         path: "database.path",
         env: &["DATABASE_PATH", "GANDER_DATABASE_PATH"],
         default: "./data/gander.db",

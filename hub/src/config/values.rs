@@ -136,6 +136,15 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(super) fn certificate_lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = parse_duration(text)?;
+    if (6..=10 * 366 * 24 * 3600).contains(&lifetime.as_secs()) {
+        Ok(lifetime)
+    } else {
+        Err("it is too short or too long".into())
+    }
+}
+
 pub(super) fn backup_interval(text: &str) -> Result<Option<Duration>, String> {
     if text == "off" {
         return Ok(None);

@@ -11,8 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Shared,
-    authority::{self, AGENT_LIFETIME, AGENT_RENEWAL},
+    Shared, authority,
     incoming::Peer,
     machine,
     report::{DOWN_BACKLOG, Session},
@@ -51,8 +50,7 @@ impl AgentService for Agents {
         if request.token.len() > TOKEN_BYTES {
             return Err(Status::invalid_argument("token is no token"));
         }
-        let now = SystemTime::now();
-        let not_after = moment(now + AGENT_LIFETIME);
+        let term = self.term();
         let applicant = Applicant {
             key_hash: proof.key_hash(),
             machine: machine::clean(&request.machine.unwrap_or_default()),
@@ -61,7 +59,7 @@ impl AgentService for Agents {
         let token = TokenHash::of(request.token.trim());
         let admission = hub
             .store
-            .enrol(token, &applicant, not_after, Timestamp::now())
+            .enrol(token, &applicant, moment(term.not_after), Timestamp::now())
             .await
             .map_err(|error| unavailable(&error))?;
         let outcome = match admission {
@@ -79,11 +77,11 @@ impl AgentService for Agents {
                     let told = hub.ingest.servers_changed().await;
                     told.map_err(|error| Status::unavailable(error.to_string()))?;
                 }
-                let chain = self.issue(&agent, &proof, now)?;
+                let chain = self.issue(&agent, &proof, &term)?;
                 Outcome::Enrolled(v1::Enrolled {
                     certificate_chain_der: chain,
-                    not_after_ms: not_after.as_millis(),
-                    renew_after_ms: moment(now + AGENT_RENEWAL).as_millis(),
+                    not_after_ms: moment(term.not_after).as_millis(),
+                    renew_after_ms: moment(term.renewal).as_millis(),
                     server_name,
                     server_id: agent.server_id.0,
                 })
@@ -114,18 +112,17 @@ impl AgentService for Agents {
         let (agent, _) = self.who(&request).await?;
         let proof = authority::Request::read(&request.into_inner().csr_der)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let now = SystemTime::now();
-        let not_after = moment(now + AGENT_LIFETIME);
-        let chain = self.issue(&agent, &proof, now)?;
+        let term = self.term();
+        let chain = self.issue(&agent, &proof, &term)?;
         self.0
             .store
-            .agent_renewed(agent.id, not_after)
+            .agent_renewed(agent.id, moment(term.not_after))
             .await
             .map_err(|error| unavailable(&error))?;
         Ok(Response::new(RenewResponse {
             certificate_chain_der: chain,
-            not_after_ms: not_after.as_millis(),
-            renew_after_ms: moment(now + AGENT_RENEWAL).as_millis(),
+            not_after_ms: moment(term.not_after).as_millis(),
+            renew_after_ms: moment(term.renewal).as_millis(),
         }))
     }
 
@@ -157,15 +154,26 @@ impl AgentService for Agents {
     }
 }
 
+/// How long a certificate works.
+struct Term {
+    not_after: SystemTime,
+    /// When its agent asks for the next one.
+    renewal: SystemTime,
+}
+
 impl Agents {
+    /// Of a certificate that is issued now.
+    fn term(&self) -> Term {
+        let (now, lifetime) = (SystemTime::now(), self.0.agent_lifetime);
+        Term {
+            not_after: now + lifetime,
+            renewal: now + lifetime / 3,
+        }
+    }
+
     /// A certificate for an agent that proved that it has the key.
-    fn issue(
-        &self,
-        agent: &Agent,
-        proof: &authority::Request,
-        now: SystemTime,
-    ) -> Result<Vec<Vec<u8>>, Status> {
-        let issued = self.0.authority.issue_agent(agent.uid, proof, now);
+    fn issue(&self, agent: &Agent, proof: &authority::Request, term: &Term) -> Result<Vec<Vec<u8>>, Status> {
+        let issued = self.0.authority.issue_agent(agent.uid, proof, term.not_after);
         issued.map_err(|error| {
             tracing::error!(%error, "a certificate cannot be issued");
             Status::unavailable("the hub cannot issue a certificate now")

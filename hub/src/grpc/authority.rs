@@ -26,10 +26,6 @@ use crate::{
 /// The name that every certificate of a hub has: agents, which trust this one authority only,
 /// ask for it whatever address they call.
 pub const HUB_NAME: &str = "gander-hub";
-/// How long an agent's certificate works.
-pub(super) const AGENT_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
-/// When an agent asks for its next one.
-pub(super) const AGENT_RENEWAL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a certificate of the hub itself works. It is made anew far more often.
 const HUB_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
@@ -120,16 +116,16 @@ impl Authority {
         &self.certificate
     }
 
-    /// A certificate for an agent, and the authority's own behind it (DER).
+    /// A certificate for an agent, which works until `not_after`, and the authority's own behind it (DER).
     pub(super) fn issue_agent(
         &self,
         uid: AgentUid,
         request: &Request,
-        now: SystemTime,
+        not_after: SystemTime,
     ) -> Result<Vec<Vec<u8>>, rcgen::Error> {
         let mut params = CertificateParams::default();
-        params.not_before = (now - BACKDATED).into();
-        params.not_after = (now + AGENT_LIFETIME).into();
+        params.not_before = (SystemTime::now() - BACKDATED).into();
+        params.not_after = not_after.into();
         params.serial_number = Some(serial(uid));
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
@@ -270,15 +266,10 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let request = Request::read(&request(&key)).unwrap();
         let uid = AgentUid([7; 12]);
-        let now = SystemTime::now();
-        let chain = authority.issue_agent(uid, &request, now).unwrap();
+        let asked = SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        let chain = authority.issue_agent(uid, &request, asked).unwrap();
         let (named, not_after) = agent_of(&chain[0]).unwrap();
-        assert_eq!(named, uid);
-        let lifetime = not_after.millis_since(Timestamp::now());
-        assert!(
-            (89 * 86_400_000..=90 * 86_400_000).contains(&lifetime),
-            "{lifetime}"
-        );
+        assert_eq!((named, not_after), (uid, Timestamp(2_000_000_000_000)));
         let (_, parsed) = x509_parser::parse_x509_certificate(&chain[0]).unwrap();
         assert!(!parsed.is_ca(), "the wish to be an authority is not granted");
         let usage = parsed.extended_key_usage().unwrap().unwrap().value;

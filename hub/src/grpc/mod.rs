@@ -89,6 +89,8 @@ pub struct GrpcParts {
     pub authority: Arc<Authority>,
     /// The interval of servers that have none of their own.
     pub default_interval: Duration,
+    /// How long an agent's certificate works; it is renewed after a third of that.
+    pub agent_lifetime: Duration,
     /// Names and addresses the port is reached by, for its certificate.
     pub names: BTreeSet<String>,
     /// Ends streams.
@@ -113,6 +115,7 @@ struct Shared {
     sessions: Sessions,
     notes: Notes,
     making_known: tokio::sync::Mutex<()>,
+    agent_lifetime: Duration,
     failures: Failures,
     streams: TaskTracker,
     shutdown: CancellationToken,
@@ -136,6 +139,7 @@ impl Grpc {
             sessions: Sessions::new(parts.default_interval),
             notes: Notes::default(),
             making_known: tokio::sync::Mutex::default(),
+            agent_lifetime: parts.agent_lifetime,
             failures: Failures::default(),
             streams: TaskTracker::new(),
             shutdown: parts.shutdown,

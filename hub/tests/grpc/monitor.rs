@@ -282,3 +282,121 @@ async fn a_method_that_is_in_no_table_does_not_exist() {
     assert_eq!(answer.err().unwrap().code(), Code::Unimplemented);
     hub.stop().await;
 }
+
+#[tokio::test]
+async fn lists_are_paged_and_filtered() {
+    let hub = Hub::start().await;
+    for name in ["one", "two", "three"] {
+        let server = hub.pipeline.enrol(name).await;
+        hub.pipeline
+            .send(reading(server, seconds_ago(1), values(100, 970)))
+            .await;
+    }
+    hub.pipeline.committed(3).await;
+    let mut viewer = client(&hub, Role::Viewer).await;
+    let request = v1::ListServersRequest {
+        tag: Some("nobody has this".to_owned()),
+        ..v1::ListServersRequest::default()
+    };
+    let answer = viewer.list_servers(request).await.unwrap().into_inner();
+    assert!(answer.servers.is_empty() && answer.next_page_token.is_empty());
+
+    let mut seen = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListAlertsRequest {
+            page_size: 2,
+            page_token,
+            level: Some(v1::Level::Critical.into()),
+            ..v1::ListAlertsRequest::default()
+        };
+        let answer = viewer.list_alerts(request).await.unwrap().into_inner();
+        seen.extend(answer.alerts.iter().map(|alert| alert.id));
+        page_token = answer.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    assert!(
+        seen.windows(2).all(|pair| pair[0] > pair[1]),
+        "newest first: {seen:?}"
+    );
+    let request = v1::ListAlertsRequest {
+        level: Some(v1::Level::Warning.into()),
+        ..v1::ListAlertsRequest::default()
+    };
+    let answer = viewer.list_alerts(request).await.unwrap().into_inner();
+    assert!(answer.alerts.is_empty());
+
+    let mut admin = client(&hub, Role::Admin).await;
+    let of_one = v1::ResolveAlertsRequest {
+        which: Some(Which::ServerId(1)),
+    };
+    assert_eq!(
+        admin.resolve_alerts(of_one).await.unwrap().into_inner().resolved,
+        1
+    );
+    let all = v1::ResolveAlertsRequest {
+        which: Some(Which::All(true)),
+    };
+    assert_eq!(admin.resolve_alerts(all).await.unwrap().into_inner().resolved, 2);
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_is_said() {
+    let hub = Hub::start().await;
+    let server = hub.pipeline.enrol("one").await;
+    let mut viewer = client(&hub, Role::Viewer).await;
+    let mut refusals = Vec::new();
+    let request = v1::ListServersRequest {
+        page_token: "next".to_owned(),
+        ..v1::ListServersRequest::default()
+    };
+    refusals.push(viewer.list_servers(request).await.unwrap_err());
+    let request = v1::GetLatestRequest {
+        server_ids: vec![server.0; 1_001],
+    };
+    refusals.push(viewer.get_latest(request).await.err().unwrap());
+    let request = v1::QuerySeriesRequest {
+        server_id: server.0,
+        from_ms: 2,
+        to_ms: 1,
+        ..v1::QuerySeriesRequest::default()
+    };
+    refusals.push(viewer.query_series(request).await.err().unwrap());
+    let request = v1::ListAlertsRequest {
+        level: Some(99),
+        ..v1::ListAlertsRequest::default()
+    };
+    refusals.push(viewer.list_alerts(request).await.unwrap_err());
+    let request = v1::WatchRequest {
+        values: true,
+        ..v1::WatchRequest::default()
+    };
+    refusals.push(viewer.watch(request).await.err().unwrap());
+    let mut admin = client(&hub, Role::Admin).await;
+    let nothing = v1::ResolveAlertsRequest { which: None };
+    refusals.push(admin.resolve_alerts(nothing).await.unwrap_err());
+    let codes: Vec<Code> = refusals.iter().map(Status::code).collect();
+    assert_eq!(codes, vec![Code::InvalidArgument; 6], "{refusals:?}");
+
+    let request = v1::GetLatestRequest {
+        server_ids: vec![server.0, 77],
+    };
+    let missing = viewer.get_latest(request).await.err().unwrap();
+    assert_eq!(
+        (missing.code(), missing.message()),
+        (Code::NotFound, "there is no server 77")
+    );
+    let request = v1::QuerySeriesRequest {
+        server_id: 77,
+        ..v1::QuerySeriesRequest::default()
+    };
+    assert_eq!(
+        viewer.query_series(request).await.err().unwrap().code(),
+        Code::NotFound
+    );
+    hub.stop().await;
+}

@@ -71,6 +71,7 @@ impl Hub {
             board: board.clone(),
             authority: Arc::clone(&authority),
             default_interval: Duration::from_secs(10),
+            agent_lifetime: Duration::from_secs(90 * 24 * 3600),
             names: BTreeSet::new(),
             shutdown: shutdown.clone(),
         })
