@@ -48,6 +48,13 @@ impl HubBuilder {
         self
     }
 
+    /// What an environment variable of the hub was set to; empty if it was not.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> &str {
+        let set = self.environment.iter().find(|(known, _)| known == name);
+        set.map_or("", |(_, value)| value)
+    }
+
     /// Without the hub's own machine as the server `local`.
     #[must_use]
     pub fn without_local_server(self) -> Self {

@@ -11,6 +11,7 @@
 )]
 
 pub mod agent;
+pub mod agent_faults;
 pub mod api;
 pub mod collecting;
 pub mod crash;
@@ -18,6 +19,7 @@ pub mod dice;
 pub mod eventually;
 pub mod fake_ssh;
 pub mod hub;
+pub mod line;
 pub mod live;
 pub mod log;
 pub mod measure;

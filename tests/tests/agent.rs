@@ -10,7 +10,7 @@ use gander_agent::{
 };
 use gander_e2e::{
     TestHub,
-    agent::{TestAgent, free_port, one_line},
+    agent::{TestAgent, hub_for_agents, one_line, server_that},
     collecting::{Collecting, target},
     eventually,
     sshd::RealSshd,
@@ -20,28 +20,13 @@ use serde_json::{Value, json};
 
 const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// A hub whose gRPC port stays the same when it is started again.
 async fn hub(interval: &str) -> TestHub {
-    let port = free_port();
-    TestHub::builder()
-        .without_local_server()
-        .env("GANDER_INTERVAL", interval)
-        .env("GANDER_GRPC_LISTEN", &format!("127.0.0.1:{port}"))
-        .env("GANDER_GRPC_ADDRESS", &format!("127.0.0.1:{port}"))
-        .start()
-        .await
+    hub_for_agents(interval).start().await
 }
 
 /// The one server there is.
 async fn server(hub: &TestHub) -> Option<Value> {
     hub.api().get("/api/servers").await.as_array()?.first().cloned()
-}
-
-async fn server_that(hub: &TestHub, status: &str) -> Value {
-    eventually(&format!("a server that is {status}"), || async {
-        server(hub).await.filter(|server| server["status"] == status)
-    })
-    .await
 }
 
 /// When each stored row of the server was taken.
