@@ -74,7 +74,7 @@ lint:
 test-deploy:
 	@tests/deploy/run.sh
 
-## bench: the benchmarks (figures depend on the machine; nothing is asserted); ONLY="poll store micro agents" picks some, RECORDING=FILE their samples
+## bench: the benchmarks (figures depend on the machine; nothing is asserted); ONLY="poll store micro agents agent" picks some, RECORDING=FILE their samples
 .PHONY: bench
 bench: packages web
 	@deploy/install-packages.sh bench
@@ -86,16 +86,17 @@ recording: packages
 	@cargo run --locked --release -p gander-probe --example record -- \
 	  --seconds $(or $(SECONDS),7200) --out "$(or $(RECORDING),recording.answers)"
 
-## soak: real sshds for SOAK_MINUTES (10), then CRASH_KILLS (1000) kills and CRASH_CUTS (200) power cuts; ONLY="sessions" or ONLY="crash" picks one
+## soak: real sshds for SOAK_MINUTES (10), then CRASH_KILLS (1000) kills and CRASH_CUTS (200) power cuts, then faults between agents and the hub (AGENT_KILLS=100); ONLY="sessions", "crash" or "agents" picks one
 .PHONY: soak
 soak: packages web
 	@deploy/install-packages.sh test
-	@cargo build --locked -p gander-hub -p gander-e2e
-	@for part in $(or $(ONLY),sessions crash); do \
+	@cargo build --locked -p gander-hub -p gander-agent -p gander-e2e
+	@for part in $(or $(ONLY),sessions crash agents); do \
 	  case $$part in \
 	    sessions) tests/as-root.sh target/debug/soak ;; \
 	    crash) tests/as-root.sh target/debug/crash ;; \
-	    *) echo "There is no soak \"$$part\": sessions, crash" >&2; exit 1 ;; \
+	    agents) tests/as-root.sh target/debug/agent_soak ;; \
+	    *) echo "There is no soak \"$$part\": sessions, crash, agents" >&2; exit 1 ;; \
 	  esac; \
 	done
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make bench: runs the benchmarks named; poll, store and micro by default. As root where real sshd accounts are needed.
-#   tests/bench/run.sh [poll] [store] [micro] [agents]
+#   tests/bench/run.sh [poll] [store] [micro] [agents] [agent]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -18,12 +18,19 @@ for part in "${@:-poll store micro}"; do
         cargo build --locked --release -p gander-hub -p gander-e2e --bin gander-hub
         cargo bench --locked -p gander-hub -p gander-e2e --bench history
         ;;
+      agent)
+        # The agent as it is installed; the hub beside it only has to be there.
+        deploy/build-agent.sh
+        cargo build --locked --release -p gander-hub -p gander-e2e --bin gander-hub
+        GANDER_AGENT_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release-agent/gander-agent" \
+          cargo bench --locked -p gander-hub -p gander-e2e --bench agent
+        ;;
       agents)
         cargo build --locked --release -p gander-hub -p gander-e2e --bin gander-hub
         cargo bench --locked -p gander-hub -p gander-e2e --bench agents
         ;;
       *)
-        echo "There is no benchmark \"$name\": poll, store, micro, agents" >&2
+        echo "There is no benchmark \"$name\": poll, store, micro, agents, agent" >&2
         exit 1
         ;;
     esac

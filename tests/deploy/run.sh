@@ -4,10 +4,11 @@
 # containers runs the service unit. Nothing outside the namespaces made here is contacted or changed.
 #
 #   tests/deploy/run.sh                  everything (first run: 4 to 6 minutes more, for Debian images)
-#   tests/deploy/run.sh stack            the compose stack only; `systemd`: the unit only;
-#                                        `full`: the image compiled from source only
+#   tests/deploy/run.sh stack            the compose stack only; `systemd`: the hub's unit only; `agent`: the
+#                                        agent's unit and packages only; `full`: the image compiled from
+#                                        source only
 #   FULL=1 tests/deploy/run.sh           everything and `full` (10 to 25 minutes more)
-#   HUB_BIN=FILE tests/deploy/run.sh     this program instead of a fresh debug build
+#   HUB_BIN=FILE AGENT_BIN=FILE tests/deploy/run.sh   these programs instead of fresh builds
 #   KEEP=1 tests/deploy/run.sh stack     leaves it standing until Enter is pressed
 #
 # Images are cached in ${XDG_CACHE_HOME:-~/.cache}/gander-test-deploy; delete it to make them anew.
@@ -15,12 +16,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 parts=("$@")
-if [ ${#parts[@]} -eq 0 ]; then parts=(stack systemd ${FULL:+full}); fi
+if [ ${#parts[@]} -eq 0 ]; then parts=(stack systemd agent ${FULL:+full}); fi
 for part in "${parts[@]}"; do
   case $part in
-    stack | systemd | full) ;;
-    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "There is no part $part: stack, systemd and full are." >&2; exit 2 ;;
+    stack | systemd | agent | full) ;;
+    -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "There is no part $part: stack, systemd, agent and full are." >&2; exit 2 ;;
   esac
 done
 
@@ -34,8 +35,15 @@ if [ -z "${GANDER_LAB_BUILT:-}" ]; then
     cargo build --locked --quiet -p gander-hub --features rust-embed/debug-embed </dev/null
     HUB_BIN=${CARGO_TARGET_DIR:-target}/debug/gander-hub
   fi
+  if [ -z "${AGENT_BIN:-}" ]; then
+    printf '==> Building the agent\n'
+    # The one that is handed out, static and small: what a debug build does would prove nothing of it.
+    deploy/build-agent.sh </dev/null
+    AGENT_BIN=${CARGO_TARGET_DIR:-target}/release-agent/gander-agent
+  fi
   HUB_BIN=$(realpath "$HUB_BIN")
-  export HUB_BIN GANDER_LAB_BUILT=yes
+  AGENT_BIN=$(realpath "$AGENT_BIN")
+  export HUB_BIN AGENT_BIN GANDER_LAB_BUILT=yes
   # Kept with the person's other caches even when what follows runs under sudo.
   export GANDER_LAB_CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/gander-test-deploy"
   exec tests/as-root.sh tests/deploy/run.sh "${parts[@]}"

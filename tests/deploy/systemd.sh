@@ -9,49 +9,18 @@ cd "$(dirname "$0")/../.."
 
 unit=gander-hub.service
 machine=gander-lab-systemd
-account='{"username":"admin","password":"an honest long password"}'
-
-run() { docker exec "$machine" "$@"; }
-property() { run systemctl show --property "$1" --value "$unit"; }
-status() { # status PATH [CURL-OPTION...]: the body goes to /tmp/body inside
-  local path=$1
-  shift
-  run curl -s -o /tmp/body -w '%{http_code}' -b /tmp/jar -c /tmp/jar -m 20 "$@" "http://127.0.0.1:8000$path"
-}
-answers() { same 200 "$(status /api/health)"; }
-active() { same active "$(property ActiveState)"; }
-post() { status "$1" -H 'Content-Type: application/json' --data-binary "$2"; }
-
-# systemd 252 on either kind of control groups; on the unified one Docker mounts them read-only.
-boot() {
-  docker run --detach --name "$machine" --network none --cap-add SYS_ADMIN --security-opt seccomp=unconfined \
-    --security-opt apparmor=unconfined --cgroupns=private --tmpfs /run --tmpfs /run/lock --tmpfs /tmp --stop-signal SIGRTMIN+3 \
-    gander-lab-systemd:local \
-    sh -c 'mount -o remount,rw /sys/fs/cgroup 2>/dev/null; exec /sbin/init' >/dev/null
-  # Its state is said on the way; `degraded` is fine here, as long as it is up.
-  until_true 60 booted
-}
-booted() { has 'running|degraded' "$(run systemctl is-system-running 2>/dev/null || true)"; }
+# shellcheck source=tests/deploy/machine.sh
+. tests/deploy/machine.sh
 
 # As the unit says of itself, with the paths it names.
 install_unit() {
-  docker cp --quiet "$HUB_BIN" "$machine:$program" 2>/dev/null || docker cp "$HUB_BIN" "$machine:$program"
-  docker cp "systemd/$unit" "$machine:/etc/systemd/system/$unit"
-  run chown root:root "$program" "/etc/systemd/system/$unit"
-  run chmod 755 "$program"
-  run chmod 644 "/etc/systemd/system/$unit"
+  copy_in "$HUB_BIN" "$program" 755
+  copy_in "systemd/$unit" "/etc/systemd/system/$unit" 644
   run mkdir -p /etc/gander
   run sh -c 'echo GANDER_INTERVAL=5s >/etc/gander/gander-hub.env'
   run systemctl daemon-reload
   run touch /run/installed
 }
-
-exposure() { # the score systemd-analyze gives, times ten
-  run systemd-analyze security --no-pager "$unit" 2>/dev/null | sed -n 's/.*exposure level.*: \([0-9]*\)\.\([0-9]\).*/\1\2/p'
-}
-at_most() { [ "$2" -le "$1" ] || { echo "$2 is more than $1"; return 1; }; }
-
-setup_token() { run journalctl -u "$unit" -o cat --no-pager | sed -n 's/.*setup[^ ]*token=\([A-Za-z0-9_-]*\).*/\1/p' | tail -n1; }
 
 first_start() {
   step "The unit under systemd $(run systemctl --version | awk 'NR==1 {print $2}')"
@@ -69,11 +38,7 @@ first_start() {
 
 confinement() {
   step "What the service may do, and where its files are"
-  local main
-  main=$(property MainPID)
-  check "it is not root" lacks '(^|[[:space:]])0([[:space:]]|$)' "$(run sed -n 's/^Uid:[[:space:]]*//p' "/proc/$main/status")"
-  check "it has no capabilities" same 0000000000000000 "$(run sed -n 's/^CapEff:[[:space:]]*//p' "/proc/$main/status")"
-  check "it cannot gain privileges" same 1 "$(run sed -n 's/^NoNewPrivs:[[:space:]]*//p' "/proc/$main/status")"
+  confined
   check "the database is /var/lib/gander/gander.db" run test -s /var/lib/gander/gander.db
   check "nobody else may read it" same 700 "$(run stat -L -c %a /var/lib/gander)"
   check "the master key is beside it, for the hub only" same 600 "$(run stat -L -c %a /var/lib/gander/master.key)"
@@ -87,11 +52,7 @@ written_elsewhere() {
 }
 
 people() {
-  local token
-  token=$(setup_token)
-  must "the journal has the set-up link" test -n "$token"
-  check "it makes the first admin" has '^2' "$(post /api/setup "$(jq -c --arg t "$token" '.token=$t' <<<"$account")")"
-  check "who logs in" has '^2' "$(post /api/login "$account")"
+  first_admin
   # Where /proc is the container's own, the hub watches the machine it runs on from the start.
   check "values arrive, as often as /etc/gander/gander-hub.env says" until_true 60 rows_at_least 3
   status /api/servers >/dev/null
@@ -111,7 +72,6 @@ nothing_lost() {
   missing=$(comm -23 "$LAB/unit-before" <(rows))
   [ -z "$missing" ] || { printf 'lost:\n%s\n' "$missing"; return 1; }
 }
-restarted() { [ "$(property NRestarts)" -gt "$1" ]; }
 survived() {
   check "it answers again" until_true 30 answers
   check "nobody is logged out" same 200 "$(status /api/stats)"
