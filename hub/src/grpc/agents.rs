@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
+use futures_util::{StreamExt as _, stream::Map};
 use gander_proto::v1::{
     self, AgentMessage, EnrollRequest, EnrollResponse, HubMessage, RenewRequest, RenewResponse,
     agent_service_server::AgentService, enroll_response::Outcome, refused,
@@ -14,7 +15,7 @@ use super::{
     Shared, authority,
     incoming::Peer,
     machine,
-    report::{DOWN_BACKLOG, Session},
+    report::{DOWN_BACKLOG, Session, Word},
     sessions::End,
 };
 use crate::{
@@ -29,6 +30,9 @@ use crate::{
 const ASK_AGAIN_SECONDS: u32 = 30;
 /// A token is a word of this many characters at most.
 const TOKEN_BYTES: usize = 200;
+
+/// What a stream says.
+type Words = Map<ReceiverStream<Word>, fn(Word) -> Result<HubMessage, Status>>;
 
 /// The service.
 pub(super) struct Agents(pub(super) Arc<Shared>);
@@ -126,7 +130,7 @@ impl AgentService for Agents {
         }))
     }
 
-    type ReportStream = ReceiverStream<Result<HubMessage, Status>>;
+    type ReportStream = Words;
 
     async fn report(
         &self,
@@ -150,7 +154,8 @@ impl AgentService for Agents {
             return Err(End::Revoked.status());
         }
         self.0.streams.spawn(session.run(request.into_inner()));
-        Ok(Response::new(ReceiverStream::new(messages)))
+        let open: fn(Word) -> Result<HubMessage, Status> = |word| *word;
+        Ok(Response::new(ReceiverStream::new(messages).map(open)))
     }
 }
 

@@ -42,6 +42,9 @@ const LAST_ACKS: Duration = Duration::from_millis(1_500);
 /// When an agent may come back after the hub stopped.
 const COME_BACK_MS: u32 = 1_000;
 
+/// A word to an agent. In a box: a channel holds room for 32 of them at least, and there is one a stream.
+pub(super) type Word = Box<Result<v1::HubMessage, Status>>;
+
 type Settling = Pin<Box<dyn Future<Output = (u64, bool, Fate)> + Send>>;
 
 /// One open stream.
@@ -52,7 +55,7 @@ pub(super) struct Session {
     machine: Machine,
     number: u64,
     orders: watch::Receiver<Orders>,
-    down: mpsc::Sender<Result<v1::HubMessage, Status>>,
+    down: mpsc::Sender<Word>,
     presence: AgentStream,
     clock: Clock,
     reader: SampleReader,
@@ -70,7 +73,7 @@ impl Session {
         agent: Agent,
         server: Server,
         peer: &Peer,
-        down: mpsc::Sender<Result<v1::HubMessage, Status>>,
+        down: mpsc::Sender<Word>,
     ) -> Self {
         let focus = hub.live.focus();
         let (number, orders) = hub
@@ -141,7 +144,7 @@ impl Session {
         }
         if let Err(status) = ended {
             // A full queue means that nobody reads; the end of the stream says enough then.
-            let _ = self.down.try_send(Err(status));
+            let _ = self.down.try_send(Box::new(Err(status)));
         }
     }
 
@@ -371,9 +374,9 @@ impl Session {
             retry_after_ms: COME_BACK_MS,
             reason: "the hub stops".to_owned(),
         };
-        let _ = self.down.try_send(Ok(v1::HubMessage {
+        let _ = self.down.try_send(Box::new(Ok(v1::HubMessage {
             message: Some(Down::Stopping(stopping)),
-        }));
+        })));
         Err(Status::unavailable("the hub stops"))
     }
 
@@ -397,7 +400,7 @@ impl Session {
         tokio::select! {
             biased;
             end = ended(self.orders.clone()) => Err(end),
-            sent = tokio::time::timeout(PATIENCE, self.down.send(Ok(message))) => match sent {
+            sent = tokio::time::timeout(PATIENCE, self.down.send(Box::new(Ok(message)))) => match sent {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Status::cancelled("the agent has gone")),
                 Err(_) => Err(Status::deadline_exceeded("the agent does not read what it is sent")),
