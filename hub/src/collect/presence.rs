@@ -24,7 +24,8 @@ pub struct AgentPresence {
 pub(super) struct Presence {
     /// Streams that are open; two for a moment when an agent connects again.
     pub(super) streams: u32,
-    /// When the newest of them was opened.
+    /// When the first stream since the agent was last heard was opened: one that brings nothing and is
+    /// opened again and again must not put off a look each time.
     pub(super) opened: Option<Instant>,
     /// When its last live batch was committed.
     pub(super) heard: Option<Instant>,
@@ -46,9 +47,16 @@ impl AgentPresence {
         let now = Instant::now();
         sender.send_modify(|presence| {
             presence.streams += 1;
-            presence.opened = Some(now);
+            if presence.opened <= presence.heard {
+                presence.opened = Some(now);
+            }
         });
         AgentStream(sender)
+    }
+
+    /// When the agent of this server last told values of the very moment.
+    pub fn last_heard(&self, server_id: ServerId) -> Option<Instant> {
+        self.sender(server_id).borrow().heard
     }
 
     /// What is known of a server's agent, as it changes.
@@ -78,7 +86,8 @@ impl AgentPresence {
 pub struct AgentStream(watch::Sender<Presence>);
 
 impl AgentStream {
-    /// A batch of values of this very moment (`live`, not replayed from a spool) was committed.
+    /// Values of this very moment (`live`, not replayed from a spool) were committed. Not for a batch
+    /// without values: it reads the server for nobody.
     pub fn heard(&self) {
         let now = Instant::now();
         self.0.send_if_modified(|presence| {
@@ -148,6 +157,22 @@ mod tests {
         assert_eq!(follower.now().streams, 0);
         assert!(follower.now().heard.is_some());
         assert_eq!(agents.follow(ServerId(2)).now(), Presence::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_says_nothing_puts_off_a_look_only_once() {
+        let agents = AgentPresence::new();
+        let follower = agents.follow(SERVER);
+        let begun = Instant::now();
+        for _ in 0..10 {
+            drop(agents.stream(SERVER));
+            assert_eq!(follower.now().opened, Some(begun));
+            tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        }
+        agents.stream(SERVER).heard();
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        let _stream = agents.stream(SERVER);
+        assert_eq!(follower.now().opened, Some(Instant::now()), "it was heard since");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
+use gander_probe::Snapshot;
 use gander_proto::{SampleReader, limits, v1};
 use tokio::{
     sync::{mpsc, watch},
@@ -257,6 +258,7 @@ impl Session {
         if batch.live && self.clock.looks_set(batch.sent_at_ms, now) {
             self.ping().await?;
         }
+        let tells = batch.live && samples.iter().any(|sample| is_a_look(&sample.snapshot));
         let (book, settled) = ReceiptBook::new();
         for sample in samples {
             let reading = Reading {
@@ -276,17 +278,17 @@ impl Session {
             }
         }
         drop(book);
-        let (number, live) = (batch.number, batch.live);
+        let number = batch.number;
         self.open
-            .push_back(Box::pin(async move { (number, live, settled.fate().await) }));
+            .push_back(Box::pin(async move { (number, tells, settled.fate().await) }));
         Ok(())
     }
 
-    /// A batch is durable, or will never be.
-    async fn settled(&mut self, (number, live, fate): (u64, bool, Fate)) -> Result<(), Status> {
+    /// A batch is durable, or will never be. `tells`: it has values of this very moment.
+    async fn settled(&mut self, (number, tells, fate): (u64, bool, Fate)) -> Result<(), Status> {
         match fate {
             Fate::Committed => {
-                if live {
+                if tells {
                     self.presence.heard();
                 }
                 let (dropped, clock) = (self.dropped, self.clock);
@@ -417,6 +419,12 @@ impl Drop for Session {
             self.note();
         }
     }
+}
+
+/// Whether a snapshot has anything in it. An agent that looks and sees nothing reads its server for
+/// nobody: SSH must not be kept from doing it.
+fn is_a_look(snapshot: &Snapshot) -> bool {
+    *snapshot != Snapshot::default()
 }
 
 /// Waits for a word to end the stream.

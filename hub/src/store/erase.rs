@@ -12,15 +12,24 @@ use super::rollup::{RollUp, STEPS};
 use super::{Result, StoreError, source};
 
 /// Deletes what a server's blocks hold from before a moment, in every tier; answers the number of
-/// samples. The bucket of a roll-up that the moment lies in is made again of the samples after it;
-/// where retention has removed those already, it goes.
+/// samples.
+///
+/// The bucket of a roll-up that the moment lies in is made again of what is there from the moment
+/// on: of the samples for a quarter of an hour, of the quarters of an hour for three hours. What
+/// retention has removed of those already is missing in it, so that at most a quarter of an hour
+/// after the moment is lost with what was to be deleted (or three hours, where the quarters are gone too).
 pub(super) async fn before(connection: &mut SqliteConnection, server_id: i64, moment: i64) -> Result<i64> {
     let mut edges = Vec::new();
+    let mut rest = RollUp::default();
+    let mut finer = 0;
     for step in STEPS {
-        let end = bucket_end(moment, step);
-        if end > moment {
-            edges.extend(edge(connection, server_id, step, (moment, end)).await?);
+        let span = (bucket_end(moment, finer), bucket_end(moment, step));
+        add(connection, server_id, finer, step, span, &mut rest).await?;
+        if !rest.series.is_empty() {
+            let block = block_of(server_id, step, &rest.to_table(), false);
+            edges.push(block.map_err(|damaged| StoreError::unreadable("block", damaged))?);
         }
+        finer = step;
     }
     let gone = in_tier(connection, server_id, 0, moment).await?;
     for step in STEPS {
@@ -37,8 +46,11 @@ pub(super) async fn before(connection: &mut SqliteConnection, server_id: i64, mo
     Ok(gone)
 }
 
-/// The end of the bucket a moment lies in; the moment itself, if it is a border.
+/// The end of the bucket a moment lies in; the moment itself, if it is a border or among samples (0).
 fn bucket_end(moment: i64, step: i64) -> i64 {
+    if step == 0 {
+        return moment;
+    }
     moment
         .saturating_add(step - 1)
         .div_euclid(step)
@@ -108,28 +120,33 @@ pub(super) async fn left(
     Ok(found)
 }
 
-/// What the rolled samples of a time add to one bucket.
-async fn edge(
+/// Adds what a tier holds of a time to what is there of one bucket of a coarser one: of the samples,
+/// those that are rolled.
+async fn add(
     connection: &mut SqliteConnection,
     server_id: i64,
+    tier: i64,
     step: i64,
     (from, to): (i64, i64),
-) -> Result<Option<(BlockRow, super::block::Encoded)>> {
-    let mut blocks = chunks::find(connection, &[server_id], 0, (from, to), false).await?;
-    blocks.retain(|block| block.rolled);
-    let mut roll_up = RollUp::default();
+    rest: &mut RollUp,
+) -> Result<()> {
     let mut lost = Vec::new();
-    chunks::load(connection, blocks, Want::All, &mut lost, |loaded, _| {
-        let table = loaded.directory.table(&loaded.bytes)?;
-        roll_up.add_samples(&table, step, (from.max(loaded.row.first_at), to));
-        Ok(())
-    })
-    .await?;
-    source::report(&lost);
-    if roll_up.series.is_empty() {
-        return Ok(None);
+    if from < to {
+        let mut blocks = chunks::find(connection, &[server_id], tier, (from, to), false).await?;
+        blocks.retain(|block| tier > 0 || block.rolled);
+        chunks::load(connection, blocks, Want::All, &mut lost, |loaded, _| {
+            let table = loaded.directory.table(&loaded.bytes)?;
+            let span = (from.max(loaded.row.first_at), to);
+            if tier > 0 {
+                rest.add_table(&table, span)
+            } else {
+                rest.add_samples(&table, step, span);
+                Ok(())
+            }
+        })
+        .await?;
     }
-    block_of(server_id, step, &roll_up.to_table(), false)
-        .map(Some)
-        .map_err(|damaged| StoreError::unreadable("block", damaged))
+    source::report(&lost);
+    *rest = std::mem::take(rest).in_steps_of(step);
+    Ok(())
 }

@@ -16,8 +16,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sqlx::Row;
+use sqlx::sqlite::SqliteConnection;
 
-use super::block::{Damaged, Encoded};
+use super::block::{Damaged, Encoded, Table};
 use super::cells;
 use super::chunks::{self, BlockRow, Want};
 use super::layout::series_of;
@@ -32,6 +33,7 @@ use crate::model::Timestamp;
 const OLD_MS: i64 = 6 * 3_600_000;
 /// … if there are so many.
 const OLD_ROWS: i64 = 32;
+
 /// What a call of [`Store::fold`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FoldReport {
@@ -43,7 +45,7 @@ pub struct FoldReport {
     pub written: u64,
     /// Bytes of them.
     pub bytes: u64,
-    /// The longest time the database was held for writing.
+    /// The longest time one transaction held up others; waiting for its turn is not counted.
     pub longest_write: Duration,
     /// There is more to do.
     pub more: bool,
@@ -96,8 +98,8 @@ impl Store {
             self.inner.unsettled().get_or_insert_default().remove(&server_id);
         }
         while begun.elapsed() < budget {
-            let held = Instant::now();
             let mut write = self.write().await?;
+            let held = Instant::now();
             let more = chunks::sweep(write.connection()?).await?;
             write.commit().await?;
             report.longest_write = report.longest_write.max(held.elapsed());
@@ -232,24 +234,11 @@ impl Store {
             let Some(chosen) = choose(blocks, sizes) else {
                 continue;
             };
-            let mut tables = Vec::new();
-            let mut lost = Vec::new();
-            chunks::load(
-                &mut connection,
-                chosen.clone(),
-                Want::All,
-                &mut lost,
-                |loaded, _| {
-                    tables.push((loaded.row, loaded.directory.table(&loaded.bytes)?));
-                    Ok(())
-                },
-            )
-            .await?;
-            drop(connection);
-            if !lost.is_empty() {
+            let Some(tables) = tables_of(&mut connection, &chosen).await? else {
                 // What is damaged stays as it is, for queries and checks to report.
                 return Ok(false);
-            }
+            };
+            drop(connection);
             let roll = sizes.roll;
             let new = in_background(move || merged(server_id, tier, tables, roll)).await?;
             let merged = chosen.len() as u64;
@@ -285,24 +274,11 @@ impl Store {
             if blocks.is_empty() {
                 return Ok(());
             }
-            let mut tables = Vec::new();
-            let mut lost = Vec::new();
-            chunks::load(
-                &mut connection,
-                blocks.clone(),
-                Want::All,
-                &mut lost,
-                |loaded, _| {
-                    tables.push((loaded.row, loaded.directory.table(&loaded.bytes)?));
-                    Ok(())
-                },
-            )
-            .await?;
-            drop(connection);
-            if !lost.is_empty() {
+            let Some(tables) = tables_of(&mut connection, &blocks).await? else {
                 // It can be read no more: queries and checks report it.
                 return Ok(());
-            }
+            };
+            drop(connection);
             let new = in_background(move || rolled(server_id, tables)).await?;
             let swap = Swap {
                 server_id,
@@ -369,6 +345,20 @@ impl Store {
     pub(super) fn samples_are_deleted(&self) {
         self.inner.deletions.fetch_add(1, Ordering::AcqRel);
     }
+}
+
+/// The tables of some blocks; `None`: one of them is damaged.
+async fn tables_of(
+    connection: &mut SqliteConnection,
+    blocks: &[BlockRow],
+) -> Result<Option<Vec<(BlockRow, Table)>>> {
+    let (mut tables, mut lost) = (Vec::with_capacity(blocks.len()), Vec::new());
+    chunks::load(connection, blocks.to_vec(), Want::All, &mut lost, |loaded, _| {
+        tables.push((loaded.row, loaded.directory.table(&loaded.bytes)?));
+        Ok(())
+    })
+    .await?;
+    Ok(lost.is_empty().then_some(tables))
 }
 
 /// Runs what takes the processor a while where it holds nobody up.

@@ -73,7 +73,7 @@ pub(super) fn merged(
     if tier > 0 {
         let mut roll_up = RollUp::default();
         for (row, table) in &tables {
-            roll_up.add_table(table, row.first_at)?;
+            roll_up.add_table(table, (row.first_at, i64::MAX))?;
         }
         return Ok(vec![block_of(server_id, tier, &roll_up.to_table(), false)?]);
     }

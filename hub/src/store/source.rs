@@ -99,6 +99,14 @@ pub(super) fn report(lost: &[chunks::Lost]) -> u64 {
     lost.len() as u64
 }
 
+/// The times of all rows of a block, once it is known to hold what is expected of its tier.
+fn times_of(loaded: &Loaded, shape: Shape) -> Result<Vec<i64>, Damaged> {
+    if loaded.directory.shape != shape {
+        return Err(Damaged("a roll-up among samples, or samples among roll-ups"));
+    }
+    loaded.directory.times(&loaded.bytes)
+}
+
 fn take_samples(
     loaded: &Loaded,
     numbers: &[usize],
@@ -106,15 +114,8 @@ fn take_samples(
     (from, to): (i64, i64),
     sink: &mut impl Sink,
 ) -> Result<(), Damaged> {
-    let Loaded {
-        row,
-        directory,
-        bytes,
-    } = loaded;
-    if directory.shape != Shape::Samples {
-        return Err(Damaged("a roll-up among samples"));
-    }
-    let all = directory.times(bytes)?;
+    let all = times_of(loaded, Shape::Samples)?;
+    let (directory, bytes) = (&loaded.directory, &loaded.bytes);
     // Everything is decoded before anything is handed on: a damaged block gives nothing.
     let mut times: HashMap<usize, Vec<i64>> = HashMap::new();
     let mut columns = Vec::with_capacity(numbers.len());
@@ -127,7 +128,7 @@ fn take_samples(
         columns.push((*number, pattern, directory.series(*number, bytes)?));
     }
     let ids: Vec<i64> = directory.ids().collect();
-    let from = from.max(row.first_at);
+    let from = from.max(loaded.row.first_at);
     for (number, pattern, values) in columns {
         let Some(slot) = plan.slots_by_series().get(&ids[number]) else {
             continue;
@@ -148,16 +149,9 @@ fn take_buckets(
     (from, to): (i64, i64),
     sink: &mut impl Sink,
 ) -> Result<(), Damaged> {
-    let Loaded {
-        row,
-        directory,
-        bytes,
-    } = loaded;
-    if directory.shape != Shape::RollUp {
-        return Err(Damaged("samples among roll-ups"));
-    }
-    let all = directory.times(bytes)?;
-    let from = from.max(row.first_at);
+    let all = times_of(loaded, Shape::RollUp)?;
+    let (directory, bytes) = (&loaded.directory, &loaded.bytes);
+    let from = from.max(loaded.row.first_at);
     let mut patterns = HashMap::new();
     let mut found = Vec::new();
     let ids: Vec<i64> = directory.ids().collect();

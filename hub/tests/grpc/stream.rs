@@ -4,6 +4,7 @@ use gander_hub::{
     model::{Actor, Metric, ServerId, Timestamp},
     store::{SeriesQuery, Step},
 };
+use gander_probe::Snapshot;
 use gander_proto::{limits, v1};
 use tonic::Code;
 use v1::{agent_message::Message as Up, hub_message::Message as Down};
@@ -77,6 +78,25 @@ async fn what_is_acknowledged_is_stored_and_what_comes_twice_is_stored_once() {
     let agents = hub.board.all();
     assert_eq!(agents.len(), 1);
     assert_eq!(agents[0].1.dropped, 3);
+    hub.stop().await;
+}
+
+/// A stream that brings no values must not keep SSH from reading the server.
+#[tokio::test]
+async fn only_values_count_as_heard() {
+    let (hub, identity, enrolled) = Hub::with_agent().await;
+    let server = ServerId(enrolled.server_id);
+    let (mut agent, _) = Agent::start(&hub, &identity).await;
+    agent.send(&[], Some(0)).await;
+    agent.acknowledged().await;
+    agent
+        .send(&[(agent.now_ms(), Snapshot::default())], Some(0))
+        .await;
+    agent.acknowledged().await;
+    assert_eq!(hub.presence.last_heard(server), None);
+    agent.send(&[(agent.now_ms(), values(1, 2))], Some(0)).await;
+    agent.acknowledged().await;
+    assert!(hub.presence.last_heard(server).is_some());
     hub.stop().await;
 }
 

@@ -48,6 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Hub {
     pub(crate) pipeline: Pipeline,
     pub(crate) board: AgentBoard,
+    pub(crate) presence: AgentPresence,
     pub(crate) authority: Arc<Authority>,
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
@@ -60,12 +61,13 @@ impl Hub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let board = AgentBoard::default();
+        let presence = AgentPresence::new();
         let shutdown = CancellationToken::new();
         let authority = Authority::load(&pipeline.store).await.unwrap();
         let grpc = Grpc::new(GrpcParts {
             store: pipeline.store.clone(),
             readings: pipeline.readings.clone(),
-            presence: AgentPresence::new(),
+            presence: presence.clone(),
             live: pipeline.live.clone(),
             ingest: pipeline.handle.clone(),
             board: board.clone(),
@@ -80,6 +82,7 @@ impl Hub {
             running: tokio::spawn(grpc.run(listener)),
             pipeline,
             board,
+            presence,
             authority,
             address,
             shutdown,

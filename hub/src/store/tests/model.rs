@@ -76,14 +76,16 @@ impl Model {
         }
     }
 
-    /// Removes what was taken before a moment. A bucket that it lies in is made again of the
-    /// samples there still are.
+    /// Removes what was taken before a moment. A bucket that it lies in is made again of what there
+    /// still is in the next finer tier.
     fn delete(&mut self, before: i64, hit: impl Fn(ServerId) -> bool) -> u64 {
         let count = self.samples.len();
         self.samples.retain(|(at, id), _| *at >= before || !hit(*id));
+        let mut finer = &self.samples;
         for (samples, step) in self.rolled.iter_mut().zip(STEPS) {
             let border = (before + step - 1).div_euclid(step) * step;
-            samples.retain(|key, _| key.0 >= border || !hit(key.1) || self.samples.contains_key(key));
+            samples.retain(|key, _| key.0 >= border || !hit(key.1) || finer.contains_key(key));
+            finer = samples;
         }
         (count - self.samples.len()) as u64
     }
