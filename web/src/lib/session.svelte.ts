@@ -3,6 +3,7 @@
 import { api, ApiError, onSignedOut } from '$lib/api/client';
 import type { SessionAnswer, SessionUser, SetupAnswer } from '$lib/api/types';
 import { fleet } from '$lib/live/fleet.svelte';
+import { fleetHistory } from '$lib/live/history.svelte';
 import { live } from '$lib/live/socket.svelte';
 import { navigation } from '$lib/navigation.svelte';
 import { safeReturn } from '$lib/router';
@@ -96,18 +97,23 @@ class Session {
   };
 
   #enter(user: SessionUser): void {
-    if (this.user !== null && this.user.id !== user.id) fleet.clear();
+    if (this.user !== null && this.user.id !== user.id) this.#forget();
     this.user = user;
     this.ended = false;
     this.phase = 'signed-in';
     live.start(this.check);
   }
 
+  #forget(): void {
+    fleet.clear();
+    fleetHistory.clear();
+  }
+
   #leave(ended: boolean): void {
     live.stop();
     // Behind the log-in the page stays as it was, with all that was typed into it.
     if (!ended) {
-      fleet.clear();
+      this.#forget();
       this.user = null;
     }
     this.ended = ended;

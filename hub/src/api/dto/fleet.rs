@@ -64,15 +64,17 @@ pub struct FleetLine {
     pub label: String,
     /// The mean over the whole span.
     pub mean: f64,
-    /// Least value of each step.
-    #[schema(value_type = Vec<Option<f64>>)]
-    pub min: Vec<Option<f64>>,
+    /// Least value of each step; not with `values=mean`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Option<f64>>, required = false)]
+    pub min: Option<Vec<Option<f64>>>,
     /// Mean of each step.
     #[schema(value_type = Vec<Option<f64>>)]
     pub avg: Vec<Option<f64>>,
-    /// Greatest value of each step.
-    #[schema(value_type = Vec<Option<f64>>)]
-    pub max: Vec<Option<f64>>,
+    /// Greatest value of each step; not with `values=mean`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Option<f64>>, required = false)]
+    pub max: Option<Vec<Option<f64>>>,
 }
 
 /// How long values are kept, and what that will take.

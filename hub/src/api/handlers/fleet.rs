@@ -32,6 +32,7 @@ use crate::{
         ("hours" = Option<f64>, Query, description = "The last so many hours (default 24), instead of from and to"),
         ("from" = Option<String>, Query, description = "First moment, RFC 3339"),
         ("to" = Option<String>, Query, description = "Last moment, RFC 3339; default now"),
+        ("values" = Option<String>, Query, description = "all (default), or mean: of each server no least and greatest, to two decimals; a third of the bytes, for sparklines"),
         ("points" = Option<u32>, Query, description = "At most this many steps, 1 to 5,000 (default 60)"),
         ("step" = Option<u32>, Query, description = "Width of a step in seconds; longer where that would be too many steps or nothing so fine is kept"),
     ),
@@ -55,6 +56,7 @@ pub(crate) async fn fleet_series(
     let group = form.text("group", 1..=100).value();
     let group_by = form.choice("group_by", &[("tag", GroupBy::Tag), ("group", GroupBy::Group)]);
     let top = form.integer("top", 0..=100_000u32).value();
+    let means = form.choice("values", &[("all", false), ("mean", true)]).or(false);
     let span = paging::span(&mut form, Timestamp::now(), Some(24.0));
     let max_points = form.integer("points", 1..=5000u32).or(60);
     let step = form.integer("step", 1..=31_536_000u32).value();
@@ -92,7 +94,11 @@ pub(crate) async fn fleet_series(
             .into_iter()
             .map(|group| summed_up(group, divisor))
             .collect(),
-        servers: answer.lines.into_iter().map(|line| one(line, divisor)).collect(),
+        servers: answer
+            .lines
+            .into_iter()
+            .map(|line| one(line, divisor, means))
+            .collect(),
     }))
 }
 
@@ -101,15 +107,20 @@ fn rounded(value: f64, divisor: f64) -> f64 {
     (value / divisor * 1000.0).round() / 1000.0
 }
 
-fn one(line: store::FleetLine, divisor: f64) -> FleetLine {
-    let points = column(line.points);
+fn one(line: store::FleetLine, divisor: f64, means: bool) -> FleetLine {
+    let mut points = column(line.points);
+    if means {
+        for value in points.avg.iter_mut().flatten() {
+            *value = (*value * 100.0).round() / 100.0;
+        }
+    }
     FleetLine {
         server_id: line.server_id,
         label: points.label,
         mean: rounded(line.mean, divisor),
-        min: points.min,
+        min: (!means).then_some(points.min),
         avg: points.avg,
-        max: points.max,
+        max: (!means).then_some(points.max),
     }
 }
 

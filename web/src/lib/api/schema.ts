@@ -1370,15 +1370,15 @@ export interface components {
             avg: (number | null)[];
             /** @description Of which part; empty for the whole server, or where each step shows the busiest part. */
             label: string;
-            /** @description Greatest value of each step. */
-            max: (number | null)[];
+            /** @description Greatest value of each step; not with `values=mean`. */
+            max?: (number | null)[];
             /**
              * Format: double
              * @description The mean over the whole span.
              */
             mean: number;
-            /** @description Least value of each step. */
-            min: (number | null)[];
+            /** @description Least value of each step; not with `values=mean`. */
+            min?: (number | null)[];
             /** @description Which server. */
             server_id: components["schemas"]["ServerId"];
         };
@@ -3211,6 +3211,8 @@ export interface operations {
                 from?: string;
                 /** @description Last moment, RFC 3339; default now */
                 to?: string;
+                /** @description all (default), or mean: of each server no least and greatest, to two decimals; a third of the bytes, for sparklines */
+                values?: string;
                 /** @description At most this many steps, 1 to 5,000 (default 60) */
                 points?: number;
                 /** @description Width of a step in seconds; longer where that would be too many steps or nothing so fine is kept */

@@ -73,5 +73,15 @@ export const fleet = {
   firstReading: 'Not tried yet',
   pausedText: 'Not polled until it is switched on again.',
   alertCount: (count: number) => plural(count, '1 alert', `${count} alerts`),
+  overview: {
+    title: 'The last hour',
+    metric: 'What to show of the last hour',
+    show: 'Overview of the last hour',
+    figures: { mean: 'Mean', median: 'Median', p95: '95th percentile', most: 'Highest' },
+    busiest: 'Highest on average',
+    none: 'Nothing recorded in the last hour.',
+    spark: (name: string, least: string, most: string) => `${name}, last hour: ${least} to ${most}`,
+    column: (name: string) => `${name}, last hour`,
+  },
   tableLabel: 'Servers; arrow keys move, Enter opens',
 };

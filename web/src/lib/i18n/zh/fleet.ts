@@ -73,5 +73,15 @@ export const fleet: Dict['fleet'] = {
   firstReading: '尚未连接',
   pausedText: '已停止采集，重新启用后继续。',
   alertCount: (count) => `${count} 条告警`,
+  overview: {
+    title: '最近一小时',
+    metric: '最近一小时显示的指标',
+    show: '最近一小时概览',
+    figures: { mean: '平均', median: '中位数', p95: '95 百分位', most: '最高' },
+    busiest: '平均值最高',
+    none: '最近一小时没有记录。',
+    spark: (name, least, most) => `${name}，最近一小时：${least} 至 ${most}`,
+    column: (name) => `${name}，最近一小时`,
+  },
   tableLabel: '服务器列表，方向键移动，回车打开',
 };
