@@ -7,6 +7,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { launch, Complaints } from './lib/browser.mjs';
 import { check, patience, run, same, sum } from './lib/checks.mjs';
 import { Hub } from './lib/hub.mjs';
+import { accessible } from './flows/accessible.mjs';
 import { addServer } from './flows/add-server.mjs';
 import { agents } from './flows/agents.mjs';
 import { alerts } from './flows/alerts.mjs';
@@ -68,6 +69,7 @@ try {
     Language: language,
     'Dark and light': theme,
     'Addresses of the first version': oldAddresses,
+    'For everybody': accessible,
     'A viewer': viewer,
     'On a phone': phone,
     'The hub goes and comes back': offline,
