@@ -120,7 +120,7 @@ screenshots: packages web
 .PHONY: clean
 clean:
 	cargo clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules
+	rm -rf web/dist web/node_modules tests/{browser,s3}/node_modules
 	rm -f deploy/prebuilt/gander-hub
 
 .PHONY: packages

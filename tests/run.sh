@@ -120,6 +120,7 @@ stage_build() {
 
 stage_unit() {
   need build test
+  npm_packages tests/s3
   local names
   mapfile -t names < <(targets {agent,agent/probe,proto,proto/generate,hub}/tests/{*.rs,*/main.rs})
   rust_tests "$(nproc)" --lib --bins "${names[@]}"

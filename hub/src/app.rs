@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{self, ApiParts, ApiSettings, ApiState, CollectHandle},
-    backup::{BackupConfig, Backups},
+    backup::{BackupConfig, Backups, BucketConfig},
     collect::{AgentPresence, CollectConfig, Collector},
     config::{Config, format_duration},
     grpc::{Authority, Grpc, GrpcParts},
@@ -188,6 +188,19 @@ async fn serve(
     tasks.run_until_told(signals, STOP_TIME).await
 }
 
+/// The bucket of backups, if one is configured.
+fn bucket_config(config: &Config) -> Option<BucketConfig> {
+    Some(BucketConfig {
+        endpoint: config.s3_endpoint.clone()?,
+        region: config.s3_region.clone(),
+        bucket: config.s3_bucket.clone()?,
+        prefix: config.s3_prefix.clone(),
+        access_key: config.s3_access_key.clone()?,
+        secret_key: config.s3_secret_key.clone()?,
+        path_style: config.s3_path_style,
+    })
+}
+
 /// Where backups go, as configured.
 #[must_use]
 pub fn backup_config(config: &Config) -> BackupConfig {
@@ -196,6 +209,7 @@ pub fn backup_config(config: &Config) -> BackupConfig {
         interval: config.backup_interval,
         keep: config.backup_keep,
         keep_weekly: config.backup_keep_weekly,
+        bucket: bucket_config(config),
     }
 }
 

@@ -8,6 +8,8 @@
 
 #[path = "program/bringing_in.rs"]
 mod bringing_in;
+#[path = "program/bucket.rs"]
+mod bucket;
 #[path = "program/keeping.rs"]
 mod keeping;
 mod support;
@@ -125,14 +127,19 @@ impl Hub {
     }
 
     fn get(&self, path: &str, token: &str) -> serde_json::Value {
+        self.call("GET", path, token)
+    }
+
+    fn call(&self, method: &str, path: &str, token: &str) -> serde_json::Value {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let request =
-            format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(" 200 "), "{path}: {head}");
+        assert!(head.contains(" 200 ") || head.contains(" 202 "), "{path}: {head}");
         serde_json::from_str(body).unwrap()
     }
 

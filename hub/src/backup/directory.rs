@@ -24,7 +24,6 @@ const RESERVE_BYTES: u64 = 64 << 20;
 
 /// Writes a verified backup of a database into a directory, which is made where there is none.
 ///
-///
 /// # Errors
 /// With the path that failed, and what to do. Nothing is left behind.
 pub async fn write(
@@ -33,11 +32,7 @@ pub async fn write(
     now: Timestamp,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Backup, Written)> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .with_context(|| format!("the directory {} cannot be made", directory.display()))?;
+    make(directory)?;
     remove_leftovers(directory);
     let mut taken_at = now;
     while directory.join(names::name_of(taken_at)).exists() {
@@ -52,6 +47,18 @@ pub async fn write(
         sha256: Some(written.sha256.clone()),
     };
     Ok((backup, written))
+}
+
+/// Makes the directory where there is none.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make(directory: &Path) -> anyhow::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| format!("the directory {} cannot be made", directory.display()))
 }
 
 /// What was written.
@@ -74,7 +81,7 @@ pub struct Written {
 /// With the path that failed, and what to do. Nothing is left behind.
 pub async fn write_file(database: &Path, path: &Path, stop: &CancellationToken) -> anyhow::Result<Written> {
     let directory = parent(path);
-    check_room(database, directory)?;
+    check_room(directory, most_bytes(database), "a backup")?;
     let part = part_of(path)?;
     let _guard = RemoveOnDrop(&part);
     let _ = fs::remove_file(&part);
@@ -109,16 +116,21 @@ pub async fn write_file(database: &Path, path: &Path, stop: &CancellationToken) 
     })
 }
 
-/// Refuses to begin what would fill the disk.
-fn check_room(database: &Path, directory: &Path) -> anyhow::Result<()> {
+/// The most a copy of a database takes.
+fn most_bytes(database: &Path) -> u64 {
     let mut log = database.as_os_str().to_owned();
     log.push("-wal");
     let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let needed = size(database) + size(Path::new(&log)) + RESERVE_BYTES.min(size(database) / 4);
+    size(database) + size(Path::new(&log))
+}
+
+/// Refuses to begin what would fill the disk.
+pub(super) fn check_room(directory: &Path, bytes: u64, what: &str) -> anyhow::Result<()> {
+    let needed = bytes + RESERVE_BYTES.min(bytes / 4);
     let free = free_bytes(directory)?;
     if free < needed {
         anyhow::bail!(
-            "a backup needs up to {} MB and the disk of {} has {} MB free: free some space, keep fewer backups \
+            "{what} needs up to {} MB and the disk of {} has {} MB free: free some space, keep fewer backups \
              (backup.keep), or set backup.directory to another disk",
             needed.div_ceil(1_000_000),
             directory.display(),
@@ -197,33 +209,46 @@ pub fn hash(path: &Path) -> std::io::Result<(u64, String)> {
         digest.update(&buffer[..read]);
         bytes += read as u64;
     }
-    let hex = digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok((bytes, hex))
+    Ok((bytes, hex(&digest.finalize())))
+}
+
+/// Bytes in hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `sha256sum -c` understands it.
-fn write_note(path: &Path, sha256: &str) -> std::io::Result<()> {
+pub(super) fn write_note(path: &Path, sha256: &str) -> std::io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let note = note_of(path);
-    let part = part_of(&note)?;
+    write_whole(&note_of(path), format!("{sha256}  {name}\n").as_bytes())
+}
+
+/// Writes a small file so that under its name there is all of it or what was there before.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let part = part_of(path)?;
     let _guard = RemoveOnDrop(&part);
-    let mut file = fs::OpenOptions::new()
+    let mut file = create_private(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&part, path)
+}
+
+/// A new file that nobody else may read.
+pub(super) fn create_private(path: &Path) -> std::io::Result<File> {
+    fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&part)?;
-    file.write_all(format!("{sha256}  {name}\n").as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&part, &note)
+        .open(path)
 }
 
 fn read_note(path: &Path, name: &str) -> Option<String> {
-    let text = fs::read_to_string(note_of(path)).ok()?;
+    parse_note(&fs::read_to_string(note_of(path)).ok()?, name)
+}
+
+/// The hash that a note says a file has.
+pub(super) fn parse_note(text: &str, name: &str) -> Option<String> {
     let (sha256, noted) = text.trim_end().split_once("  ")?;
     let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
     (is_hash && noted == name).then(|| sha256.to_owned())
@@ -236,7 +261,7 @@ fn note_of(path: &Path) -> PathBuf {
 }
 
 /// A hidden name in the same directory.
-fn part_of(path: &Path) -> std::io::Result<PathBuf> {
+pub(super) fn part_of(path: &Path) -> std::io::Result<PathBuf> {
     let name = path
         .file_name()
         .ok_or_else(|| std::io::Error::other(format!("{} names no file", path.display())))?;
@@ -274,7 +299,7 @@ fn remove_leftovers(directory: &Path) {
 }
 
 /// Removes a file at the end of its scope, if it is still there.
-struct RemoveOnDrop<'a>(&'a Path);
+pub(super) struct RemoveOnDrop<'a>(pub(super) &'a Path);
 
 impl Drop for RemoveOnDrop<'_> {
     fn drop(&mut self) {

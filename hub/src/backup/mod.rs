@@ -4,8 +4,10 @@
 //! A backup under its final name is whole and verified: it is written under another name, checked
 //! page by page and value by value, hashed, forced to the disk, and only then renamed. The hub goes
 //! on working meanwhile (`store::copy_database`). A failure is logged, recorded as an event and shown
-//! by `GET /api/backups`; the next try comes soon.
+//! by `GET /api/backups`; the next try comes soon. An upload that fails is tried again without making
+//! another backup, and goes on where it was cut short.
 
+mod bucket;
 mod directory;
 mod names;
 mod rotation;
@@ -25,7 +27,11 @@ use crate::{
     store::{self, EventQuery, Store, StoreError},
 };
 
-pub use directory::{Written, hash, list as list_directory, noted_sha256, write as write_into, write_file};
+pub use bucket::{Bucket, BucketConfig, BucketState, Uploaded};
+pub use directory::{
+    Written, hash, list as list_directory, make as make_directory, noted_sha256, write as write_into,
+    write_file,
+};
 pub use names::{name_of, time_of};
 
 /// A start has better things to do.
@@ -46,6 +52,8 @@ pub struct BackupConfig {
     pub keep: u32,
     /// And the newest of each of so many weeks.
     pub keep_weekly: u32,
+    /// Where every backup is uploaded to as well.
+    pub bucket: Option<BucketConfig>,
 }
 
 /// One backup.
@@ -73,6 +81,8 @@ pub struct BackupState {
     pub last_success: Option<Timestamp>,
     /// Why the last try failed; `None` when it did not.
     pub last_error: Option<BackupError>,
+    /// What the bucket holds; `None` without one, or before the first look.
+    pub bucket: Option<BucketState>,
 }
 
 /// A try that failed.
@@ -82,6 +92,8 @@ pub struct BackupError {
     pub at: Timestamp,
     /// Why, and what to do.
     pub message: String,
+    /// Whether it was made and could not be uploaded.
+    pub of_upload: bool,
 }
 
 /// Why a backup was not begun.
@@ -172,24 +184,98 @@ impl Backups {
     /// None: what fails is told and tried again.
     pub async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.recall().await;
-        let mut next = self.first_run(Timestamp::now());
+        let start = Timestamp::now();
+        let mut next = self.first_run(start);
+        // What an end of the hub cut short goes on soon.
+        let mut next_upload = self.config.bucket.is_some().then(|| plus(start, AFTER_START));
         loop {
             self.state.send_modify(|state| state.next_run = next);
-            let actor = tokio::select! {
+            let maker = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                Some(actor) = self.requests.recv() => actor,
-                () = wait_until(next) => Actor::hub(),
+                Some(actor) = self.requests.recv() => Some(actor),
+                () = wait_until(next) => Some(Actor::hub()),
+                () = wait_until(next_upload) => None,
             };
             let began = Timestamp::now();
             self.state.send_modify(|state| {
                 state.running_since = Some(began);
                 state.next_run = None;
             });
-            let making = make(self.store.path(), &self.config, began, &shutdown);
-            let Some(made) = shutdown.run_until_cancelled(making).await else {
-                return Ok(());
-            };
-            next = self.tell(made, &actor, began).await;
+            let mut actor = Actor::hub();
+            if let Some(maker) = maker {
+                actor = maker;
+                let making = make(self.store.path(), &self.config, began, &shutdown);
+                let Some(made) = shutdown.run_until_cancelled(making).await else {
+                    return Ok(());
+                };
+                next = self.tell(made, &actor, began).await;
+            }
+            if let Some(bucket) = &self.config.bucket {
+                let Some(uploaded) = shutdown.run_until_cancelled(upload(bucket, &self.config)).await else {
+                    return Ok(());
+                };
+                let retry = self.tell_upload(uploaded, bucket, &actor).await;
+                next_upload = retry.then(|| plus(Timestamp::now(), RETRY));
+            }
+            self.state.send_modify(|state| state.running_since = None);
+        }
+    }
+
+    /// Records and shows how an upload went; answers whether it is to be tried again.
+    async fn tell_upload(
+        &self,
+        uploaded: anyhow::Result<Uploaded>,
+        bucket: &BucketConfig,
+        actor: &Actor,
+    ) -> bool {
+        let now = Timestamp::now();
+        match uploaded {
+            Ok(uploaded) => {
+                for name in &uploaded.added {
+                    tracing::info!(name, %bucket, "a backup was uploaded and verified");
+                }
+                if let Some(reason) = uploaded.not_removed {
+                    tracing::warn!(%bucket, reason, "old backups stay in the bucket");
+                }
+                self.state.send_modify(|state| {
+                    state.bucket = Some(BucketState {
+                        at: now,
+                        names: uploaded.names,
+                    });
+                    // An error of the making stays until one is made.
+                    if state.last_error.as_ref().is_some_and(|error| error.of_upload) {
+                        state.last_error = None;
+                    }
+                });
+                false
+            }
+            Err(error) => {
+                let message = format!("{error:#}");
+                tracing::error!(error = message, "a backup could not be uploaded");
+                let details = serde_json::json!({ "reason": message, "bucket": bucket.to_string() });
+                self.record(EventKind::BackupFailed, actor, details, now).await;
+                self.state.send_modify(|state| {
+                    state.last_error.get_or_insert(BackupError {
+                        at: now,
+                        message,
+                        of_upload: true,
+                    });
+                });
+                true
+            }
+        }
+    }
+
+    async fn record(&self, kind: EventKind, actor: &Actor, details: serde_json::Value, now: Timestamp) {
+        let event = Event {
+            at: now,
+            kind,
+            server_id: None,
+            actor: actor.0.clone(),
+            details,
+        };
+        if let Err(error) = self.store.record_event(&event).await {
+            tracing::warn!(%error, "the record of a backup could not be written");
         }
     }
 
@@ -218,6 +304,7 @@ impl Backups {
                     .as_str()
                     .unwrap_or("see the log")
                     .to_owned(),
+                of_upload: failed.details["bucket"].is_string(),
             });
         self.state.send_modify(|state| {
             state.last_success = last_success;
@@ -258,25 +345,19 @@ impl Backups {
                 (EventKind::BackupFailed, details, Err(message))
             }
         };
-        let event = Event {
-            at: now,
-            kind,
-            server_id: None,
-            actor: actor.0.clone(),
-            details,
-        };
-        if let Err(error) = self.store.record_event(&event).await {
-            tracing::warn!(%error, "the record of a backup could not be written");
-        }
+        self.record(kind, actor, details, now).await;
         let wait = if outcome.is_ok() { Duration::MAX } else { RETRY };
-        self.state.send_modify(|state| {
-            state.running_since = None;
-            match outcome {
-                Ok(taken_at) => {
-                    state.last_success = Some(taken_at);
-                    state.last_error = None;
-                }
-                Err(message) => state.last_error = Some(BackupError { at: now, message }),
+        self.state.send_modify(|state| match outcome {
+            Ok(taken_at) => {
+                state.last_success = Some(taken_at);
+                state.last_error = None;
+            }
+            Err(message) => {
+                state.last_error = Some(BackupError {
+                    at: now,
+                    message,
+                    of_upload: false,
+                });
             }
         });
         self.config.interval.map(|interval| plus(now, interval.min(wait)))
@@ -312,6 +393,14 @@ pub async fn make(
         written,
         removed,
     })
+}
+
+/// Brings the bucket up to date with the directory: uploads what it lacks, removes what is too old.
+///
+/// # Errors
+/// With the bucket, what the store said, and what to do.
+pub async fn upload(bucket: &BucketConfig, config: &BackupConfig) -> anyhow::Result<Uploaded> {
+    Bucket::new(bucket)?.bring_up_to_date(config).await
 }
 
 /// A full disk is not the database's when a backup was being written.

@@ -19,10 +19,12 @@ mod user;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{
     api, app,
+    backup::BucketConfig,
     config::{self, Config, Loaded, Sources},
     log,
     model::Actor,
@@ -194,6 +196,14 @@ fn existing_database(config: &Config) -> anyhow::Result<&std::path::Path> {
         );
     }
     Ok(path)
+}
+
+/// What `s3://BUCKET/NAME` means with the store and keys of the configuration.
+fn bucket_at(config: &Config, place: &std::path::Path) -> anyhow::Result<(BucketConfig, String)> {
+    let bucket = app::backup_config(config).bucket.context(
+        "there is no store: set backup.s3_endpoint, backup.s3_bucket, backup.s3_access_key and backup.s3_secret_key",
+    )?;
+    bucket.at(&place.to_string_lossy())
 }
 
 /// Opens the database of a hub that was started at least once; the hub may run meanwhile.

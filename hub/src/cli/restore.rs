@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::{actor, note, print};
 use crate::{
-    backup,
+    app,
+    backup::{self, Bucket},
     config::Config,
     model::Timestamp,
-    store::{self, DatabaseLock, KeyFit, MasterKey},
+    store::{self, Carried, DatabaseLock, KeyFit, MasterKey},
 };
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -18,22 +19,33 @@ pub(super) const EXAMPLES: &str = "Examples:
   gander-hub restore /mnt/usb/gander-20261122T190000Z.db
   gander-hub restore gander-20261122T190000Z.db        from the directory of the scheduled backups
   gander-hub restore latest                            the newest one there
+  gander-hub restore s3://BUCKET/gander/latest         the newest in a bucket of the store in backup.s3_endpoint
   systemctl start gander-hub
 
-The backup is checked before anything changes. The database that was there stays beside the new one,
-as gander.db.before-restore-TIME.";
+A backup in a bucket is fetched into the directory of backups first. The backup is checked before
+anything changes. The database that was there stays beside the new one, as gander.db.before-restore-TIME;
+what was revoked or removed in it since the backup (agents, tokens, accounts, passwords) stays so.";
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// A backup: its path, its name in the directory of backups, or `latest`
+    /// A backup: its path, its name in the directory of backups, `latest`, or s3://BUCKET/NAME
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
 pub(super) async fn run(config: &Config, options: Options) -> anyhow::Result<()> {
-    let source = find(config, &options.file)?;
     let database = &config.database_path;
     let lock = DatabaseLock::take(database)?;
+    let source = if options.file.as_os_str().as_encoded_bytes().starts_with(b"s3://") {
+        let (bucket, name) = super::bucket_at(config, &options.file)?;
+        let fetched = Bucket::new(&bucket)?
+            .fetch(&name, &config.backup_directory())
+            .await?;
+        note(&format!("{bucket}{name} was fetched to {}", fetched.display()));
+        fetched
+    } else {
+        find(config, &options.file)?
+    };
     check_hash(&source)?;
     let key_path = config.master_key_path();
     let key = MasterKey::load_existing(&key_path)?;
@@ -67,6 +79,7 @@ pub(super) async fn run(config: &Config, options: Options) -> anyhow::Result<()>
         source.display(),
         report.servers
     ));
+    tell_revocations(&restored.carried);
     if let Some(kept) = &restored.kept {
         print(&format!(
             "what was there before is {}; remove it when all is well",
@@ -76,15 +89,34 @@ pub(super) async fn run(config: &Config, options: Options) -> anyhow::Result<()>
     Ok(())
 }
 
+/// What was revoked since, and what must be revoked again.
+fn tell_revocations(carried: &Carried) {
+    for done in &carried.done {
+        print(done);
+    }
+    if let Some(why) = &carried.missed {
+        let since = carried
+            .known_to
+            .map_or_else(|| "the backup".to_owned(), |moment| moment.to_string());
+        note(&format!(
+            "WARNING: agents, tokens and accounts that were revoked or removed and passwords that were changed after \
+             {since} are as they were then, for the database that was here could not be asked: {why}. Revoke them \
+             again. Everybody has to log in again"
+        ));
+    }
+}
+
 /// The backup a person means.
 fn find(config: &Config, named: &Path) -> anyhow::Result<PathBuf> {
     let directory = config.backup_directory();
     if named == Path::new("latest") {
         let backups = backup::list_directory(&directory)
             .with_context(|| format!("{} cannot be read", directory.display()))?;
-        let newest = backups
-            .first()
-            .with_context(|| format!("there is no backup in {}", directory.display()))?;
+        let newest = backups.first().with_context(|| {
+            let bucket = app::backup_config(config).bucket;
+            let elsewhere = bucket.map_or_else(String::new, |bucket| format!(": try {bucket}latest"));
+            format!("there is no backup in {}{elsewhere}", directory.display())
+        })?;
         return Ok(directory.join(&newest.name));
     }
     if named.is_dir() {

@@ -151,6 +151,19 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
             "{set} is set and {missing} is not: the first account needs both, or neither"
         ));
     }
+    let bucket = [
+        ("backup.s3_endpoint", config.s3_endpoint.is_some()),
+        ("backup.s3_bucket", config.s3_bucket.is_some()),
+        ("backup.s3_access_key", config.s3_access_key.is_some()),
+        ("backup.s3_secret_key", config.s3_secret_key.is_some()),
+    ];
+    if let Some((set, _)) = bucket.iter().find(|(_, is_set)| *is_set)
+        && let Some((missing, _)) = bucket.iter().find(|(_, is_set)| !is_set)
+    {
+        errors.push(format!(
+            "{set} is set and {missing} is not: a bucket needs all four"
+        ));
+    }
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
@@ -343,6 +356,13 @@ fn blank() -> Config {
         backup_interval: None,
         backup_keep: 0,
         backup_keep_weekly: 0,
+        s3_endpoint: None,
+        s3_region: String::new(),
+        s3_bucket: None,
+        s3_prefix: String::new(),
+        s3_access_key: None,
+        s3_secret_key: None,
+        s3_path_style: false,
         interval: std::time::Duration::ZERO,
         local_server: false,
         admin_user: None,

@@ -55,6 +55,20 @@ pub struct Config {
     pub backup_keep: u32,
     /// How many weeks keep their newest backup beyond that.
     pub backup_keep_weekly: u32,
+    /// Address of the S3-compatible store that backups are uploaded to.
+    pub s3_endpoint: Option<String>,
+    /// Its region.
+    pub s3_region: String,
+    /// The bucket.
+    pub s3_bucket: Option<String>,
+    /// What the names of backups begin with in it.
+    pub s3_prefix: String,
+    /// Name of the key.
+    pub s3_access_key: Option<String>,
+    /// The key.
+    pub s3_secret_key: Option<Secret>,
+    /// Whether the bucket's name stands in the path, not in the host name.
+    pub s3_path_style: bool,
     /// Poll interval of servers that have none of their own.
     pub interval: Duration,
     /// Whether the hub's own machine is monitored from the first start.

@@ -290,7 +290,7 @@ fn the_sample_file_is_up_to_date() {
                 .filter(|rest| !rest.starts_with(' '))
                 .unwrap_or(line)
         })
-        .filter(|line| !line.starts_with("password_file"))
+        .filter(|line| !line.starts_with("password_file") && !line.starts_with("s3_secret_key_file"))
         .map(|line| format!("{line}\n"))
         .collect();
     let (_directory, _, loaded) = from_file(&in_force);

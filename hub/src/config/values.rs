@@ -229,7 +229,7 @@ pub(super) fn to_toml(path: &str, text: &str) -> String {
             |_| toml::Value::from(text).to_string(),
             |number| number.to_string(),
         ),
-        "collect.local_server" => boolean(text).unwrap_or_default().to_string(),
+        "collect.local_server" | "backup.s3_path_style" => boolean(text).unwrap_or_default().to_string(),
         _ => toml::Value::from(text).to_string(),
     }
 }

@@ -12,6 +12,7 @@ mod agents;
 mod alerts;
 mod block;
 mod buckets;
+mod carry;
 mod cells;
 mod check;
 mod chunks;
@@ -40,6 +41,7 @@ mod restore;
 mod retention;
 mod rollup;
 mod rows;
+mod salvage;
 mod samples;
 mod seal;
 mod secrets;
@@ -56,6 +58,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use carry::Carried;
 pub use check::{CheckReport, KeyFit, Problem, ProblemKind, check};
 pub use copy::{copy_database, free_bytes};
 pub use error::StoreError;

@@ -2,7 +2,8 @@
 //!
 //! Only under a [`DatabaseLock`]. The backup is copied beside the database first and checked
 //! there, byte for byte what will be used; then one `rename` puts it in place, so that at every
-//! moment there is a whole database under the name. What was there before stays beside it.
+//! moment there is a whole database under the name. What was there before stays beside it, and what
+//! it says was revoked since the backup stays revoked ([`super::carry`]).
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,11 +12,12 @@ use std::path::{Path, PathBuf};
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
+use super::carry::{Carried, carry_over};
 use super::check::{CheckReport, check};
 use super::copy::{sync, sync_directory};
 use super::events::insert_event;
 use super::lock::beside;
-use super::open::explain_io;
+use super::open::{explain_io, newest_schema};
 use super::{DatabaseLock, MasterKey, Result, StoreError};
 use crate::model::{Actor, Event, EventKind, Timestamp};
 
@@ -26,6 +28,8 @@ pub struct Restored {
     pub kept: Option<PathBuf>,
     /// What the database now in place holds.
     pub report: CheckReport,
+    /// What had been revoked since the backup, and stays so.
+    pub carried: Carried,
 }
 
 /// Takes `source` for the database. Leaves `source` as it is.
@@ -44,9 +48,9 @@ pub async fn restore(
 ) -> Result<Restored> {
     let part = beside(database, ".restore.part");
     remove_with_log(&part)?;
-    let prepared = prepare(source, &part, key, actor, now).await;
-    let report = match prepared {
-        Ok(report) => report,
+    let prepared = prepare(source, &part, database, key, actor, now).await;
+    let (report, carried) = match prepared {
+        Ok(prepared) => prepared,
         Err(error) => {
             let _ = remove_with_log(&part);
             return Err(about(error, &part, source));
@@ -63,6 +67,7 @@ pub async fn restore(
             path: database.to_owned(),
             ..report
         },
+        carried,
     })
 }
 
@@ -70,10 +75,11 @@ pub async fn restore(
 async fn prepare(
     source: &Path,
     part: &Path,
+    database: &Path,
     key: Option<&MasterKey>,
     actor: &Actor,
     now: Timestamp,
-) -> Result<CheckReport> {
+) -> Result<(CheckReport, Carried)> {
     copy_file(source, part)?;
     let log = beside(source, "-wal");
     if log.exists() {
@@ -83,6 +89,15 @@ async fn prepare(
     let report = check(part, key).await?.usable()?;
     let mut connection = connect(part).await?;
     settle_connection(&mut connection).await?;
+    // An older schema is brought up to date at a start; until then its tables are not known here.
+    let carried = if report.schema == Some(newest_schema()) {
+        carry_over(&mut connection, database).await?
+    } else {
+        Carried {
+            missed: Some("the backup is of an older version".to_owned()),
+            ..Carried::default()
+        }
+    };
     let event = Event {
         at: now,
         kind: EventKind::DatabaseRestored,
@@ -91,12 +106,13 @@ async fn prepare(
         details: serde_json::json!({
             "file": source.file_name().map(|name| name.to_string_lossy()),
             "newest": report.newest,
+            "stays_revoked": carried.done,
         }),
     };
     insert_event(&mut connection, &event).await?;
     connection.close().await?;
     sync(part)?;
-    Ok(report)
+    Ok((report, carried))
 }
 
 fn copy_file(from: &Path, to: &Path) -> Result<()> {
@@ -174,7 +190,7 @@ async fn settle_connection(connection: &mut SqliteConnection) -> Result<()> {
     }
 }
 
-fn remove_with_log(path: &Path) -> Result<()> {
+pub(super) fn remove_with_log(path: &Path) -> Result<()> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let path = beside(path, suffix);
         match std::fs::remove_file(&path) {

@@ -10,6 +10,8 @@ use crate::model::Timestamp;
 pub struct Backups {
     /// The directory they are kept in.
     pub directory: String,
+    /// The bucket they are uploaded to as well; null without one.
+    pub bucket: Option<BackupBucket>,
     /// Seconds between two of them; null when they are made on request only.
     pub interval_seconds: Option<u64>,
     /// How many are kept.
@@ -26,6 +28,19 @@ pub struct Backups {
     pub last_error: Option<BackupFailure>,
     /// What is kept, newest first.
     pub backups: Vec<BackupFile>,
+}
+
+/// The bucket that backups are uploaded to as well.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct BackupBucket {
+    /// `s3://BUCKET/PREFIX`.
+    pub address: String,
+    /// The store's address.
+    pub endpoint: String,
+    /// When it was last brought up to date; null before the first time since the start.
+    pub checked_at: Option<Timestamp>,
+    /// The names of the verified backups in it, newest first, as of then.
+    pub names: Vec<String>,
 }
 
 /// A try that failed.

@@ -5,7 +5,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use crate::{
     api::{
         access::Caller,
-        dto::backup::{BackupFailure, BackupFile, Backups},
+        dto::backup::{BackupBucket, BackupFailure, BackupFile, Backups},
         error::{ApiError, ApiResult},
         state::ApiState,
     },
@@ -59,6 +59,12 @@ async fn answer(state: &ApiState) -> ApiResult<Backups> {
     });
     Ok(Backups {
         directory: config.directory.display().to_string(),
+        bucket: config.bucket.as_ref().map(|bucket| BackupBucket {
+            address: bucket.to_string(),
+            endpoint: bucket.endpoint.clone(),
+            checked_at: now.bucket.as_ref().map(|state| state.at),
+            names: now.bucket.map(|state| state.names).unwrap_or_default(),
+        }),
         interval_seconds: config.interval.map(|interval| interval.as_secs()),
         keep: config.keep,
         keep_weekly: config.keep_weekly,

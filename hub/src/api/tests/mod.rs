@@ -80,6 +80,7 @@ impl TestApp {
                 interval: None,
                 keep: 2,
                 keep_weekly: 0,
+                bucket: None,
             },
         );
         let (state, feed) = ApiState::new(ApiParts {

@@ -1022,6 +1022,16 @@ export interface components {
             /** @description What its bearer may do. */
             role: components["schemas"]["Role"];
         };
+        /** @description The bucket that backups are uploaded to as well. */
+        BackupBucket: {
+            /** @description `s3://BUCKET/PREFIX`. */
+            address: string;
+            checked_at: components["schemas"]["Timestamp"] | null;
+            /** @description The store's address. */
+            endpoint: string;
+            /** @description The names of the verified backups in it, newest first, as of then. */
+            names: string[];
+        };
         /** @description A try that failed. */
         BackupFailure: {
             /** @description When. */
@@ -1049,6 +1059,7 @@ export interface components {
         Backups: {
             /** @description What is kept, newest first. */
             backups: components["schemas"]["BackupFile"][];
+            bucket: components["schemas"]["BackupBucket"] | null;
             /** @description The directory they are kept in. */
             directory: string;
             /**
