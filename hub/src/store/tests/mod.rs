@@ -1,5 +1,6 @@
 //! Tests of the store on real files in temporary directories.
 
+mod carrying;
 mod crash;
 mod keeping;
 mod model;
@@ -9,6 +10,7 @@ mod pipeline;
 mod plans;
 mod reading;
 mod removal;
+mod salvaging;
 mod servers;
 mod tiers;
 
