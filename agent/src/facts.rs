@@ -1,5 +1,6 @@
 //! What this machine says of itself when it meets the hub.
 
+use gander_probe::Sections;
 use gander_proto::v1 as pb;
 
 use crate::platform::{self, Machine};
@@ -7,7 +8,10 @@ use crate::platform::{self, Machine};
 /// The facts, read now.
 #[must_use]
 pub fn machine() -> pb::Machine {
-    let system = Machine::default().read(true, 0).system.unwrap_or_default();
+    let system = Machine::default()
+        .read(Sections::FACTS, 0)
+        .system
+        .unwrap_or_default();
     pb::Machine {
         machine_id: platform::machine_id(),
         hostname: system.hostname.unwrap_or_default(),

@@ -44,17 +44,18 @@ fn snapshot(step: i64) -> Snapshot {
             usage_permille: permille(1),
             user_permille: permille(2),
             system_permille: permille(3),
-            iowait_permille: permille(4) / 100,
-            steal_permille: 0,
+            iowait_permille: Some(permille(4) / 100),
+            steal_permille: Some(0),
             cores_permille: (10..18).map(permille).collect(),
+            ..Cpu::default()
         }),
         memory: Some(Memory {
             total_bytes: 16 << 30,
             used_bytes: (4 << 30) + noise(5, 1 << 28) as u64,
             available_bytes: (12 << 30) - noise(5, 1 << 28) as u64,
             free_bytes: (1 << 30) + noise(6, 1 << 20) as u64,
-            buffers_bytes: 200 << 20,
-            cached_bytes: (9 << 30) + noise(7, 1 << 20) as u64,
+            buffers_bytes: Some(200 << 20),
+            cached_bytes: Some((9 << 30) + noise(7, 1 << 20) as u64),
         }),
         swap: Some(Swap::default()),
         load: Some(Load {

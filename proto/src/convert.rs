@@ -327,13 +327,19 @@ alike! {
             filesystems: Filesystems,
             disks: Disks,
             interfaces: Interfaces,
-            temperatures: Temperatures
+            temperatures: Temperatures,
+            tcp_states: TcpStates,
+            containers: Containers,
+            gpus: Gpus,
+            custom: CustomValues,
+            top_processes: TopProcesses
         }
         fields {
-            cpu, memory, swap, load, uptime_seconds, processes, pressure, sockets, system, faults
+            cpu, memory, swap, load, uptime_seconds, processes, pressure, sockets, units, updates, system, faults
         }
     Cpu fields {
-        usage_permille, user_permille, system_permille, iowait_permille, steal_permille, cores_permille
+        usage_permille, user_permille, system_permille, iowait_permille, steal_permille, throttled_permille, limit_millicores,
+        cores_permille
     }
     Memory fields { total_bytes, used_bytes, available_bytes, free_bytes, buffers_bytes, cached_bytes }
     Swap fields { total_bytes, used_bytes }
@@ -357,7 +363,16 @@ alike! {
         transmit_packets_per_second, errors, drops
     }
     Temperature words { sensor } fields { millicelsius }
-    System fields { hostname, os, os_id, kernel, architecture, cpu_model, cpu_cores }
+    TcpState words { state } fields { count }
+    Units fields { failed, failed_names }
+    Updates fields { pending, security, reboot_required }
+    Container words { name } fields { cpu_millicores, memory_bytes }
+    Gpu words { name } fields {
+        usage_permille, memory_total_bytes, memory_used_bytes, millicelsius, milliwatts
+    }
+    Custom words { series } fields { value_thousandths }
+    TopProcess words { name, user } fields { pid, cpu_millicores, memory_bytes }
+    System fields { hostname, os, os_id, kernel, architecture, cpu_model, cpu_cores, container }
     SectionFault fields { section, reason }
 }
 

@@ -7,23 +7,40 @@
 )]
 
 use gander_probe::snapshot::{
-    Cpu, Disk, DiskRates, Filesystem, Interface, InterfaceRates, Load, Memory, Pressure, Processes,
-    SectionFault, Snapshot, Sockets, Swap, System, Temperature,
+    Container, Cpu, Custom, Disk, DiskRates, Filesystem, Gpu, Interface, InterfaceRates, Load, Memory,
+    Pressure, Processes, SectionFault, Snapshot, Sockets, Swap, System, TcpState, Temperature, TopProcess,
+    Units, Updates,
 };
 use gander_proto::{ConvertError, SampleReader, SampleWriter, TakenSample, limits, v1};
 use proptest::{collection::vec, option::of, prelude::*};
 use prost::Message as _;
 
 prop_compose! {
-    fn cpu()(shares in any::<[u16; 5]>(), cores_permille in vec(any::<u16>(), 0..9)) -> Cpu {
-        let [usage_permille, user_permille, system_permille, iowait_permille, steal_permille] = shares;
-        Cpu { usage_permille, user_permille, system_permille, iowait_permille, steal_permille, cores_permille }
+    fn cpu()(
+        shares in any::<[u16; 3]>(),
+        some in any::<[Option<u16>; 3]>(),
+        limit_millicores in any::<Option<u32>>(),
+        cores_permille in vec(any::<u16>(), 0..9),
+    ) -> Cpu {
+        let [usage_permille, user_permille, system_permille] = shares;
+        let [iowait_permille, steal_permille, throttled_permille] = some;
+        Cpu {
+            usage_permille,
+            user_permille,
+            system_permille,
+            iowait_permille,
+            steal_permille,
+            throttled_permille,
+            limit_millicores,
+            cores_permille,
+        }
     }
 }
 
 prop_compose! {
-    fn memory()(values in any::<[u64; 6]>()) -> Memory {
-        let [total_bytes, used_bytes, available_bytes, free_bytes, buffers_bytes, cached_bytes] = values;
+    fn memory()(values in any::<[u64; 4]>(), some in any::<[Option<u64>; 2]>()) -> Memory {
+        let [total_bytes, used_bytes, available_bytes, free_bytes] = values;
+        let [buffers_bytes, cached_bytes] = some;
         Memory { total_bytes, used_bytes, available_bytes, free_bytes, buffers_bytes, cached_bytes }
     }
 }
@@ -124,15 +141,77 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn system()(texts in any::<[Option<String>; 6]>(), cpu_cores in any::<Option<u32>>()) -> System {
-        let [hostname, os, os_id, kernel, architecture, cpu_model] = texts;
-        System { hostname, os, os_id, kernel, architecture, cpu_model, cpu_cores }
+    fn system()(texts in any::<[Option<String>; 7]>(), cpu_cores in any::<Option<u32>>()) -> System {
+        let [hostname, os, os_id, kernel, architecture, cpu_model, container] = texts;
+        System { hostname, os, os_id, kernel, architecture, cpu_model, cpu_cores, container }
+    }
+}
+
+prop_compose! {
+    fn container()(name in ".{0,4}", cpu_millicores in any::<Option<u32>>(), memory_bytes in any::<Option<u64>>()) -> Container {
+        Container { name, cpu_millicores, memory_bytes }
+    }
+}
+
+prop_compose! {
+    fn gpu()(
+        name in ".{0,4}",
+        usage_permille in any::<Option<u16>>(),
+        memory in any::<[Option<u64>; 2]>(),
+        millicelsius in any::<Option<i64>>(),
+        milliwatts in any::<Option<u32>>(),
+    ) -> Gpu {
+        let [memory_total_bytes, memory_used_bytes] = memory;
+        Gpu { name, usage_permille, memory_total_bytes, memory_used_bytes, millicelsius, milliwatts }
+    }
+}
+
+prop_compose! {
+    fn top_process()(
+        pid in any::<u32>(),
+        name in ".{0,4}",
+        user in ".{0,4}",
+        cpu_millicores in any::<Option<u32>>(),
+        memory_bytes in any::<u64>(),
+    ) -> TopProcess {
+        TopProcess { pid, name, user, cpu_millicores, memory_bytes }
+    }
+}
+
+prop_compose! {
+    fn rare_sections()(
+        tcp_states in of(vec((".{0,4}", any::<u32>()), 0..3)),
+        units in of((any::<u32>(), vec(".{0,4}", 0..3))),
+        updates in of((any::<[Option<u32>; 2]>(), any::<Option<u16>>())),
+        containers in of(vec(container(), 0..3)),
+        gpus in of(vec(gpu(), 0..3)),
+        custom in of(vec((".{0,4}", any::<i64>()), 0..3)),
+        top_processes in of(vec(top_process(), 0..3)),
+    ) -> Snapshot {
+        Snapshot {
+            tcp_states: tcp_states
+                .map(|list| list.into_iter().map(|(state, count)| TcpState { state, count }).collect()),
+            units: units.map(|(failed, failed_names)| Units { failed, failed_names }),
+            updates: updates.map(|([pending, security], reboot_required)| {
+                Updates { pending, security, reboot_required }
+            }),
+            containers,
+            gpus,
+            custom: custom.map(|list| {
+                list.into_iter()
+                    .map(|(series, value_thousandths)| Custom { series, value_thousandths })
+                    .collect()
+            }),
+            top_processes,
+            ..Snapshot::default()
+        }
     }
 }
 
 prop_compose! {
     fn snapshot()(
         small in small_sections(),
+        rare in rare_sections(),
         cpu in of(cpu()),
         memory in of(memory()),
         filesystems in of(vec(filesystem(), 0..4)),
@@ -148,7 +227,25 @@ prop_compose! {
                 .collect()
         });
         let faults = faults.into_iter().map(|(section, reason)| SectionFault { section, reason }).collect();
-        Snapshot { cpu, memory, filesystems, disks, interfaces, temperatures, system, faults, ..small }
+        let Snapshot { swap, load, processes, pressure, sockets, uptime_seconds, boot_id, .. } = small;
+        Snapshot {
+            cpu,
+            memory,
+            swap,
+            load,
+            uptime_seconds,
+            boot_id,
+            processes,
+            pressure,
+            sockets,
+            filesystems,
+            disks,
+            interfaces,
+            temperatures,
+            system,
+            faults,
+            ..rare
+        }
     }
 }
 
@@ -224,8 +321,10 @@ fn machine(tick: u64, is_slow: bool) -> Snapshot {
             usage_permille: 231,
             user_permille: 180,
             system_permille: 51,
-            iowait_permille: 3,
-            steal_permille: 0,
+            iowait_permille: Some(3),
+            steal_permille: Some(0),
+            throttled_permille: None,
+            limit_millicores: None,
             cores_permille: vec![210, 250, 199, 301],
         }),
         memory: Some(Memory {
@@ -233,8 +332,8 @@ fn machine(tick: u64, is_slow: bool) -> Snapshot {
             used_bytes: 9_000_000_000 + tick * 4096,
             available_bytes: 7_384_000_000,
             free_bytes: 812_000_000,
-            buffers_bytes: 312_000_000,
-            cached_bytes: 6_000_000_000,
+            buffers_bytes: Some(312_000_000),
+            cached_bytes: Some(6_000_000_000),
         }),
         swap: Some(Swap::default()),
         load: Some(Load {

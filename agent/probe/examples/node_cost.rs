@@ -115,6 +115,7 @@ fn run(shell: &[&str], sections: Sections, polls: u32) -> Result<Cost> {
     let mut decoder = Decoder::new(Limits::default());
     let mut buffer = vec![0; 64 * 1024];
     let mut bytes = 0;
+    input.write_all(gander_probe::script::second_line().as_bytes())?;
     // The greeting first.
     for poll in 0..=polls {
         if poll > 0 {

@@ -13,10 +13,20 @@
 use std::collections::HashMap;
 
 use crate::parse::RawSample;
+use crate::parse::cgroup::{Cgroup, CpuUsage};
+use crate::parse::containers::ContainerCounters;
 use crate::parse::diskstats::DiskCounters;
 use crate::parse::netdev::InterfaceCounters;
 use crate::parse::stat::{CpuTimes, Stat};
-use crate::snapshot::{Cpu, Disk, DiskRates, Interface, InterfaceRates, Snapshot};
+use crate::parse::top::ProcessCounters;
+use crate::snapshot::{
+    Container, Cpu, Disk, DiskRates, Interface, InterfaceRates, Snapshot, TopProcess, permille,
+};
+
+/// So many processes with the most CPU use are kept, and so many with the most memory.
+const TOP: usize = 15;
+/// Nanoseconds of a clock tick as the kernel shows it to programs (`USER_HZ`).
+const TICK_NS: u64 = 10_000_000;
 
 /// Turns the counters of successive answers of one machine into snapshots.
 ///
@@ -29,6 +39,11 @@ pub struct Differ {
     cpu: Option<Stat>,
     disks: HashMap<String, (Moment, DiskCounters)>,
     interfaces: HashMap<String, (Moment, InterfaceCounters)>,
+    guest: Option<(Moment, CpuUsage)>,
+    /// CPU time in nanoseconds, by group.
+    containers: HashMap<String, (Moment, u64)>,
+    /// CPU time in ticks, by number and start.
+    processes: HashMap<(u32, u64), (Moment, u64)>,
 }
 
 /// When counters were read.
@@ -70,8 +85,12 @@ impl Differ {
             monotonic_ms: at_monotonic_ms,
             uptime_ms: raw.uptime_ms,
         };
+        let cpu = match raw.cgroup {
+            Some(cgroup) if cgroup.cpu.is_some() => self.guest_cpu(&cgroup, raw.stat.as_ref(), now),
+            _ => raw.stat.and_then(|stat| self.cpu(stat)),
+        };
         Snapshot {
-            cpu: raw.stat.and_then(|stat| self.cpu(stat)),
+            cpu,
             memory: raw.memory,
             swap: raw.swap,
             load: raw.load,
@@ -84,6 +103,13 @@ impl Differ {
             disks: raw.disks.map(|disks| self.disks(disks, now)),
             interfaces: raw.interfaces.map(|interfaces| self.interfaces(interfaces, now)),
             temperatures: raw.temperatures,
+            tcp_states: raw.tcp_states,
+            units: raw.units,
+            updates: raw.updates,
+            containers: raw.containers.map(|containers| self.containers(containers, now)),
+            gpus: raw.gpus,
+            custom: raw.custom,
+            top_processes: raw.top.map(|processes| self.top(processes, now)),
             system: raw.system,
             faults: raw.faults,
         }
@@ -120,6 +146,92 @@ impl Differ {
                 .collect();
         }
         Some(cpu)
+    }
+
+    /// Of what a guest may use; the cores it sees are its host's.
+    fn guest_cpu(&mut self, cgroup: &Cgroup, host: Option<&Stat>, now: Moment) -> Option<Cpu> {
+        let new = cgroup.cpu?;
+        let (then, old) = self.guest.replace((now, new))?;
+        let elapsed_us = now.since(then)?.saturating_mul(1000);
+        let passed = |field: fn(&CpuUsage) -> u64| field(&new).checked_sub(field(&old));
+        let used = passed(|cpu| cpu.usage_us)?;
+        let (user, system) = (passed(|cpu| cpu.user_us)?, passed(|cpu| cpu.system_us)?);
+        let limit = cgroup.limit_millicores(host)?;
+        let may_use = u64::try_from(u128::from(elapsed_us) * u128::from(limit) / 1000).unwrap_or(u64::MAX);
+        let usage_permille = permille(used, may_use)?;
+        // Its modes are counted at another moment, and in version 1 in ticks: they share the usage.
+        let user_permille = match permille(user, user.saturating_add(system)) {
+            Some(share) => u16::try_from(u32::from(usage_permille) * u32::from(share) / 1000).ok()?,
+            None => 0,
+        };
+        let periods = passed(|cpu| cpu.periods)?;
+        Some(Cpu {
+            usage_permille,
+            user_permille,
+            system_permille: usage_permille - user_permille,
+            iowait_permille: None,
+            steal_permille: None,
+            // Where it was idle all the time no period began.
+            throttled_permille: cgroup
+                .quota_millicores
+                .and_then(|_| Some(permille(passed(|cpu| cpu.throttled)?, periods).unwrap_or(0))),
+            limit_millicores: u32::try_from(limit).ok(),
+            cores_permille: Vec::new(),
+        })
+    }
+
+    fn containers(&mut self, containers: Vec<ContainerCounters>, now: Moment) -> Vec<Container> {
+        let mut seen = HashMap::with_capacity(containers.len());
+        let answer = containers
+            .into_iter()
+            .map(|new| {
+                let old = self.containers.get(&new.path);
+                let cpu_millicores = new
+                    .cpu_ns
+                    .zip(old)
+                    .and_then(|(cpu_ns, (then, old))| cores(cpu_ns.checked_sub(*old)?, now.since(*then)?));
+                if let Some(cpu_ns) = new.cpu_ns {
+                    seen.insert(new.path, (now, cpu_ns));
+                }
+                Container {
+                    name: new.name,
+                    cpu_millicores,
+                    memory_bytes: new.memory_bytes,
+                }
+            })
+            .collect();
+        self.containers = seen;
+        answer
+    }
+
+    /// The processes with the most CPU use, and those with the most memory; the busiest first.
+    fn top(&mut self, processes: Vec<ProcessCounters>, now: Moment) -> Vec<TopProcess> {
+        let mut seen = HashMap::with_capacity(processes.len());
+        let mut all: Vec<TopProcess> = processes
+            .into_iter()
+            .map(|new| {
+                let old = self.processes.get(&(new.pid, new.started));
+                let cpu_millicores = old.and_then(|(then, old)| {
+                    let ns = new.ticks.checked_sub(*old)?.saturating_mul(TICK_NS);
+                    cores(ns, now.since(*then)?)
+                });
+                seen.insert((new.pid, new.started), (now, new.ticks));
+                TopProcess {
+                    pid: new.pid,
+                    name: new.name,
+                    user: new.user,
+                    cpu_millicores,
+                    memory_bytes: new.memory_bytes,
+                }
+            })
+            .collect();
+        self.processes = seen;
+        all.sort_by_key(|process| std::cmp::Reverse(process.memory_bytes));
+        let mut rest = all.split_off(TOP.min(all.len()));
+        rest.sort_by_key(|process| std::cmp::Reverse(process.cpu_millicores));
+        all.extend(rest.into_iter().take(TOP));
+        all.sort_by_key(|process| std::cmp::Reverse((process.cpu_millicores, process.memory_bytes)));
+        all
     }
 
     fn disks(&mut self, disks: Vec<DiskCounters>, now: Moment) -> Vec<Disk> {
@@ -190,8 +302,10 @@ fn usage(old: &CpuTimes, new: &CpuTimes) -> Option<Cpu> {
         usage_permille: to_steal,
         user_permille: to_user,
         system_permille: to_system - to_user,
-        steal_permille: to_steal - to_system,
-        iowait_permille: to_iowait - to_steal,
+        steal_permille: Some(to_steal - to_system),
+        iowait_permille: Some(to_iowait - to_steal),
+        throttled_permille: None,
+        limit_millicores: None,
         cores_permille: Vec::new(),
     })
 }
@@ -284,6 +398,12 @@ fn interface_rates(
         errors: receive_errors.saturating_add(transmit_errors),
         drops: receive_drops.saturating_add(transmit_drops),
     })
+}
+
+/// CPU time as thousandths of a core.
+fn cores(cpu_ns: u64, elapsed_ms: u64) -> Option<u32> {
+    let elapsed_us = u128::from(elapsed_ms) * 1000;
+    u32::try_from((u128::from(cpu_ns) + elapsed_us / 2) / elapsed_us).ok()
 }
 
 /// Rounded half up.

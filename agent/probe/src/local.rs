@@ -2,8 +2,13 @@
 //! SSH and goes through the same parsers.
 //!
 //! Only filesystems on local storage are asked how full they are, as by the script: a dead network
-//! mount is never touched. A local disk that hangs can still hang [`read`] with [`Sections::SLOW`]:
-//! call it where that stalls nothing else, with a deadline of your own, and not again while it hangs.
+//! mount is never touched. A local disk that hangs can still hang [`read`] with [`Sections::SLOW`],
+//! and the owner's directory of files one with [`Sections::RARE`]: call each where that stalls nothing
+//! else, with a deadline of your own, and not again while it hangs.
+
+mod guest;
+mod rare;
+mod top;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -30,6 +35,12 @@ pub fn read(sections: Sections) -> Answer {
     }
     if sections.contains(Sections::SLOW) {
         slow(&mut answer);
+    }
+    if sections.contains(Sections::RARE) {
+        rare::read(&mut answer);
+    }
+    if sections.contains(Sections::TOP) {
+        top::read(&mut answer);
     }
     answer
 }
@@ -100,10 +111,14 @@ fn tick(answer: &mut Answer) {
     } else {
         add_file(answer, "diskstats", "/proc/diskstats");
     }
-    if Path::new("/proc/pressure/cpu").exists() {
+    let version = guest::version();
+    if let Some(version) = version {
+        guest::cgroup(answer, version);
+    }
+    if Path::new(&guest::pressure("cpu", version)).exists() {
         let mut pressure = String::new();
         for resource in ["cpu", "memory", "io"] {
-            let text = text(format!("/proc/pressure/{resource}")).unwrap_or_default();
+            let text = text(guest::pressure(resource, version)).unwrap_or_default();
             for line in text.lines() {
                 let _ = writeln!(pressure, "{resource} {line}");
             }
@@ -139,6 +154,9 @@ fn facts(answer: &mut Answer) {
     }
     let machine = rustix::system::uname();
     let _ = writeln!(kernel, "arch {}", machine.machine().to_string_lossy());
+    if let Some(kind) = guest::kind() {
+        let _ = writeln!(kernel, "container {kind}");
+    }
     add(answer, "kernel", kernel);
     let mut cpuinfo = text("/proc/cpuinfo").unwrap_or_default();
     if let Some(board) = line("/proc/device-tree/model") {
@@ -171,7 +189,8 @@ fn slow(answer: &mut Answer) {
     if Path::new("/proc/1").is_dir() {
         let _ = writeln!(counts, "total {processes}");
     }
-    if let Some(blocked) = blocked {
+    // The kernel counts those of a guest with all others.
+    if let Some(blocked) = blocked.filter(|_| guest::version().is_none()) {
         let _ = writeln!(counts, "blocked {blocked}");
     }
     add(answer, "processes", counts);

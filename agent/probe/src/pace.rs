@@ -9,6 +9,12 @@ pub const FOCUS_STEP: Duration = Duration::from_secs(1);
 const CLOSEST: Duration = Duration::from_millis(250);
 /// The pace of the slow sections (filesystems, temperatures).
 const SLOW_PACE: Duration = Duration::from_secs(30);
+/// The pace of the rare sections (failed units, containers, the owner's files).
+const RARE_PACE: Duration = Duration::from_secs(60);
+/// The pace of the list of processes, while somebody looks.
+const TOP_PACE: Duration = Duration::from_secs(5);
+/// Below this the slow and the rare sections do not ride on one look: each may take its two seconds.
+const TOGETHER: Duration = Duration::from_secs(15);
 /// The pace of the facts (operating system, kernel, host name).
 const FACTS_PACE: Duration = Duration::from_secs(3600);
 
@@ -45,6 +51,18 @@ pub fn slow_due(since_last: Option<Duration>, interval: Duration) -> bool {
     due(since_last, SLOW_PACE, interval)
 }
 
+/// Whether the rare sections are due; `with_slow`: the slow ones ride on this look.
+#[must_use]
+pub fn rare_due(since_last: Option<Duration>, interval: Duration, with_slow: bool) -> bool {
+    due(since_last, RARE_PACE, interval) && !(with_slow && interval < TOGETHER)
+}
+
+/// Whether the list of processes is due, of a machine somebody looks at.
+#[must_use]
+pub fn top_due(since_last: Option<Duration>, step: Duration) -> bool {
+    due(since_last, TOP_PACE, step)
+}
+
 /// Whether the facts are due.
 #[must_use]
 pub fn facts_due(since_last: Option<Duration>, interval: Duration) -> bool {
@@ -77,6 +95,16 @@ mod tests {
             prop_assert_eq!((tick - phase).as_nanos() % interval.as_nanos(), 0);
             prop_assert!(next_tick(tick, phase, interval) == tick + interval);
         }
+    }
+
+    #[test]
+    fn slow_and_rare_sections_take_no_look_together_where_looks_are_frequent() {
+        let second = Duration::from_secs(1);
+        assert!(rare_due(None, second, false) && !rare_due(None, second, true));
+        assert!(!rare_due(Some(Duration::from_secs(58)), second, false));
+        assert!(rare_due(Some(Duration::from_secs(60)), second, false));
+        assert!(rare_due(None, Duration::from_secs(30), true));
+        assert!(top_due(None, second) && !top_due(Some(second), second));
     }
 
     #[test]

@@ -6,11 +6,14 @@
 # The gander probe: answers requests on standard input with framed sections on standard output.
 # See wire.rs for the protocol. It reads /proc and /sys and writes nothing anywhere.
 #
-# It comes to a node as the one line that exec_command() makes of it, or lies there in a file
-# behind a forced command (command="/usr/local/lib/gander/probe"). For the former:
+# It lies in a file behind a forced command (command="/usr/local/lib/gander/probe"), or it comes to
+# a node in two lines that script.rs makes of it: all but what stands between the marks "the second
+# line" goes with the exec request, which dropbear limits to 9000 bytes, the rest over standard
+# input once the first has said hello. For that:
 #  - a comment has a line of its own;
-#  - no single quote, backslash or exclamation mark: a login shell (csh, fish) may read them;
-#  - a line ends where a semicolon may stand, or in one of ; { ( | & do then else in.
+#  - a line ends where a semicolon may stand, or in one of ; { ( | & do then else in;
+#  - in the first line no single quote, backslash or exclamation mark: a login shell (csh, fish) may
+#    read them.
 #
 # What dash and BusyBox cost is one or two system calls for every byte that `read` reads, so the
 # tick reads no more of a file than it needs; what bash and ksh cost is a seek back for every
@@ -32,12 +35,27 @@ tab=${tab#?}
 o=
 # Fits the last cpu line of /proc/stat, once that is known.
 cpu=intr*
-# The process that hung in a slow section, while it may still be there.
-stuck=
+# Jobs that hung the last time they were tried, as JOB:SECTION:PROCESS.
+hung=" "
+# Said with the greeting where the second line is still to come.
+rest=
 # Whether stat -f is known to work here.
 statfs=
-pressure=
-[ -r /proc/pressure/cpu ] && pressure=1
+# A guest that shares its host's kernel (LXC, Docker) sees the host in most of /proc. What is its own
+# is in its cgroup, mounted where a machine of its own has the root of all groups; that one has no
+# events (version 2) and is told what to run when a group is empty (version 1).
+group=
+c=/sys/fs/cgroup
+if [ -r $c/cgroup.events ]; then
+  group=2
+elif [ -r $c/memory/memory.limit_in_bytes ]; then
+  [ -e $c/memory/release_agent ] || group=1
+fi
+# The files of the pressure are $pressure/cpu$dot, $pressure/memory$dot, $pressure/io$dot.
+pressure=/proc/pressure
+dot=
+[ "$group" ] && { pressure=$c; dot=.pressure; }
+[ -r "$pressure/cpu$dot" ] || pressure=
 
 # load FILE LAST: the lines of FILE in $v, as far as the first that fits the pattern LAST.
 load() {
@@ -99,6 +117,46 @@ disks() {
   fi
 }
 
+# fact NAME FILE: the first line of FILE.
+fact() {
+  l=
+  read -r l <"$2"
+  [ "$l" ] && o="$o$1 $l$nl"
+}
+
+# The group of a guest: values of one line, and of tables the lines that count.
+cgroup() {
+  o=$o=cgroup$group$nl
+  case $group in
+    2) for d in memory.max memory.current memory.swap.max memory.swap.current cpu.max cpuset.cpus.effective; do
+        fact $d $c/$d
+      done
+      load $c/cpu.stat "throttled_u*"
+      o=$o$v$nl
+      load $c/memory.stat "slab_r*"
+      ;;
+    1) for d in memory.limit_in_bytes memory.usage_in_bytes memory.memsw.limit_in_bytes memory.memsw.usage_in_bytes; do
+        fact $d $c/memory/$d
+      done
+      for d in cpu.cfs_quota_us cpu.cfs_period_us; do
+        fact $d $c/cpu/$d
+      done
+      fact cpuacct.usage $c/cpuacct/cpuacct.usage
+      fact cpuset.cpus $c/cpuset/cpuset.cpus
+      load $c/cpuacct/cpuacct.stat
+      o=$o$v$nl
+      load $c/cpu/cpu.stat
+      o=$o$v$nl
+      load $c/memory/memory.stat "total_active_f*"
+      ;;
+  esac
+  for l in $v; do
+    case $l in
+      inactive_f*|active_f*|slab_r*|hier*|total_inactive_f*|total_active_f*) o=$o$l$nl ;;
+    esac
+  done
+}
+
 tick() {
   IFS=$nl
   # The intr line behind the cpu lines is long, tens of KB on big machines: dash stops before it.
@@ -136,13 +194,14 @@ tick() {
   if [ "$pressure" ]; then
     o=$o=pressure$nl
     IFS=$standard
-    read -r a b l </proc/pressure/cpu
+    read -r a b l <"$pressure/cpu$dot"
     o="${o}cpu $a $b$nl"
     for d in memory io; do
-      { read -r a b l; o="$o$d $a $b$nl"; read -r a b l; o="$o$d $a $b$nl"; } <"/proc/pressure/$d"
+      { read -r a b l; o="$o$d $a $b$nl"; read -r a b l; o="$o$d $a $b$nl"; } <"$pressure/$d$dot"
     done
     IFS=$nl
   fi
+  [ "$group" ] && cgroup
   section sockstat /proc/net/sockstat "UDP:*"
   for l in $v; do
     case $l in
@@ -160,8 +219,64 @@ tick() {
   IFS=$standard
 }
 
-# Slow sections run in a process of their own that is given two seconds. Lines that begin with @
-# are between the processes: @top, @dog and @job tell who they are.
+facts() {
+  f=
+  for d in /etc/os-release /usr/lib/os-release; do
+    [ "$f" ] || { [ -r "$d" ] && f=$d; }
+  done
+  o=$o=os_release$nl
+  if [ "$f" ]; then
+    load "$f"
+    IFS=$nl
+    for l in $v; do
+      case $l in
+        ID=*|PRETTY_NAME=*|NAME=*|VERSION_ID=*) o=$o$l$nl ;;
+      esac
+    done
+    IFS=$standard
+  else
+    fact release /etc/redhat-release
+  fi
+  o=$o=kernel$nl
+  fact ostype /proc/sys/kernel/ostype
+  fact osrelease /proc/sys/kernel/osrelease
+  fact hostname /proc/sys/kernel/hostname
+  fact boot_id /proc/sys/kernel/random/boot_id
+  fact online /sys/devices/system/cpu/online
+  l=
+  # The marks of engines may also lie in an image that a machine was made of.
+  if [ "$group" ]; then
+    l=container
+    [ -e /.dockerenv ] && l=docker
+    [ -e /run/.containerenv ] && l=podman
+  fi
+  read -r d </run/systemd/container && l=$d
+  [ "$l" ] && o="${o}container $l$nl"
+  o="${o}arch $(uname -m </dev/null)$nl"
+  # Of the first CPU only.
+  o=$o=cpuinfo$nl
+  n=0
+  while read -r l; do
+    case $l in
+      "model name"*|"cpu model"*|cpu"$tab"*|"CPU impl"*|"CPU part"*|Hardware*|Model*|machine*) o=$o$l$nl ;;
+      processor*) n=$((n+1)); [ "$n" -lt 2 ] || break ;;
+    esac
+  done </proc/cpuinfo
+  fact board /proc/device-tree/model
+}
+
+# ---- the second line ----
+
+# Heavy sections run in a process of their own that is given two seconds. Lines that begin with @
+# are between the processes. A line that is not ours begins with a space, a digit or a slash.
+
+# run COMMAND...: announces the process that may hang.
+run() (
+  read -r p l </proc/self/stat
+  echo "@job $p"
+  exec "$@"
+)
+
 sensors() {
   echo "=thermal"
   set +f
@@ -228,7 +343,7 @@ filesystems() {
       echo "=mounts"
     elif [ "$statfs" ] || stat -f -c %S / >/dev/null; then
       echo "=statfs"
-      ( read -r p l </proc/self/stat; echo "@job $p"; exec stat -f -c "%S %b %f %a %c %d %n" "$@" )
+      run stat -f -c "%S %b %f %a %c %d %n" "$@"
     else
       echo "=df"
       df -kP "$@"
@@ -238,12 +353,161 @@ filesystems() {
   }
 }
 
+# Whether an update waits for a reboot, and how many wait to be installed, where files tell.
+updates() {
+  echo "=updates"
+  if [ -e /run/reboot-required ] || [ -e /var/run/reboot-required ]; then
+    echo "reboot 1"
+  elif [ -e /var/lib/dpkg/status ]; then
+    echo "reboot 0"
+  fi
+  [ -r /var/lib/update-notifier/updates-available ] || return
+  while read -r l; do
+    case $l in
+      *[0-9]*) echo "available $l" ;;
+    esac
+  done </var/lib/update-notifier/updates-available
+}
+
+units() {
+  [ -d /run/systemd/system ] || return
+  echo "=units"
+  if run systemctl list-units --state=failed --no-legend --no-pager --plain; then
+    echo "complete"
+  else
+    echo "?units systemctl could not list the failed units"
+  fi
+}
+
+# How many sockets there are of each state.
+tcp() {
+  [ -r /proc/net/tcp ] || return
+  echo "=tcp"
+  run awk 'BEGIN {
+    for (i = 1; i < ARGC; i++) while (0 < (getline l < ARGV[i])) {
+      if (50000 < ++n) { print "?tcp there are more than 50000 sockets, too many to count"; exit };
+      split(l, a);
+      s[a[4]]++;
+    };
+    for (i in s) if (i != "st") print i, s[i];
+    print "complete";
+  }' /proc/net/tcp /proc/net/tcp6 || echo "?tcp awk is missing or failed"
+}
+
+# Containers by their groups: of Docker, Podman, containerd and CRI-O, LXC, and systemd-nspawn.
+containers() {
+  m=$c
+  a=$c
+  [ -d $c/memory ] && { m=$c/memory; a=$c/cpuacct; }
+  set +f
+  set -- $m/docker/[0-9a-f]* $m/system.slice/docker-*.scope $m/machine.slice/libpod-*.scope $m/libpod_parent/libpod-* $m/user.slice/user-*/user@*/user.slice/libpod-*.scope $m/kubepods*/pod*/[0-9a-f]* $m/kubepods*/*/pod*/[0-9a-f]* $m/kubepods*/*/*/cri*.scope $m/kubepods*/*/*.slice/*/cri*.scope $m/lxc/* $m/lxc.payload.* $m/machine.slice/systemd-nspawn@*
+  set -f
+  for d do
+    shift
+    [ -d "$d" ] && set -- "$@" "$d"
+  done
+  echo "=containers"
+  [ $# -gt 0 ] || return
+  run awk 'BEGIN {
+    m = ARGV[1]; c = ARGV[2];
+    for (i = 3; i < ARGC && i < 260; i++) {
+      d = ARGV[i];
+      p = substr(d, length(m) + 1);
+      u = ""; f = 0; t = ""; name = "";
+      if (0 < (getline l < (d "/memory.current"))) u = l; else if (0 < (getline l < (d "/memory.usage_in_bytes"))) u = l;
+      while (0 < (getline l < (d "/memory.stat"))) if (l ~ /^(total_)?inactive_file /) { sub(/.* /, "", l); f = l };
+      if (0 < (getline l < (c p "/cpuacct.usage"))) t = l;
+      if (0 < (getline l < (c p "/cpu.stat")) && l ~ /^usage_usec /) { sub(/.* /, "", l); t = l "000" };
+      close(d "/memory.current"); close(d "/memory.usage_in_bytes"); close(d "/memory.stat"); close(c p "/cpu.stat"); close(c p "/cpuacct.usage");
+      if (match(p, /[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]+/)) {
+        j = "/var/lib/docker/containers/" substr(p, RSTART, RLENGTH) "/config.v2.json";
+        if (0 < (getline l < j) && match(l, /"Name":"[/][A-Za-z0-9_.-]*"/)) name = substr(l, RSTART + 9, RLENGTH - 10);
+        close(j);
+      };
+      print "", (u == "" ? "-" : u), f, (t == "" ? "-" : t), (name == "" ? "-" : name), p;
+    };
+  }' "$m" "$a" "$@" || echo "?containers awk is missing or failed"
+}
+
+gpus() {
+  set +f
+  set -- /sys/class/drm/card[0-9]*/device/gpu_busy_percent
+  set -f
+  if [ -r "$1" ]; then
+    echo "=amdgpu"
+    for d do
+      d=${d%/*}
+      p=${d%/device}
+      v=
+      for l in gpu_busy_percent mem_info_vram_used mem_info_vram_total; do
+        t=-
+        read -r t <"$d/$l"
+        v="$v $t"
+      done
+      echo "${p##*/}$v"
+    done
+  fi
+  command -v nvidia-smi >/dev/null || return
+  echo "=nvidia"
+  run nvidia-smi --query-gpu=index,name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw --format=csv,noheader,nounits || echo "?nvidia nvidia-smi failed"
+}
+
+# Series that the owner of the machine leaves for us in files. They are read, never run.
+prom() {
+  set +f
+  set -- /var/lib/gander/textfile/*.prom /var/lib/prometheus/node-exporter/*.prom /var/lib/node_exporter/textfile_collector/*.prom
+  set -f
+  for d do
+    shift
+    [ -f "$d" ] && set -- "$@" "$d"
+  done
+  [ $# -gt 0 ] || return
+  echo "=prom"
+  run awk 'BEGIN {
+    for (i = 1; i < ARGC; i++) {
+      k = 0;
+      while (n <= 500 && 0 < (getline l < ARGV[i])) {
+        k++;
+        if (l !~ /^[ \t]*(#|$)/) { n++; print ARGV[i] ":" k ":" substr(l, 1, 400) };
+      };
+      close(ARGV[i]);
+    };
+  }' "$@" || echo "?prom awk is missing or failed"
+}
+
+# Every process that is no thread of the kernel, or one that was busy: who gets to the top is decided
+# by the difference to the list before.
+top() {
+  set +f
+  set -- /proc/[0-9]*
+  set -f
+  echo "=top"
+  run awk 'BEGIN {
+    while (0 < (getline l < "/etc/passwd")) { split(l, a, ":"); user[a[3]] = a[1] };
+    for (i = 1; i < ARGC && n <= 1000; i++) {
+      s = ""; f = ARGV[i] "/stat";
+      while (0 < (getline l < f)) s = s l;
+      close(f);
+      if (!sub(/^.*[)] /, "", s) || split(s, a, " ") < 22 || (a[21] == 0 && a[12] + a[13] < 1000)) continue;
+      name = "-"; uid = "-"; rss = 0; f = ARGV[i] "/status";
+      while (0 < (getline l < f)) {
+        if (l ~ /^Name:/) name = substr(l, 7);
+        if (l ~ /^Uid:/) { split(l, b); uid = b[3] };
+        if (l ~ /^VmRSS:/) { split(l, b); rss = b[2]; break };
+      };
+      close(f);
+      n++;
+      print substr(ARGV[i], 7), a[20], a[12] + a[13], rss, (uid in user) ? user[uid] : uid, name;
+    };
+  }' "$@" || echo "?top awk is missing or failed"
+}
+
 job() {
-  read -r p l </proc/self/stat
-  echo "@job $p"
-  sensors
-  processes
-  filesystems
+  for j do
+    read -r p l </proc/self/stat
+    echo "@run $j $p"
+    "$j"
+  done
   echo "@end"
 }
 
@@ -252,7 +516,8 @@ dog() {
   echo "@late"
 }
 
-# Runs the job against the dog and prints what came in time. Neither holds our own channel open.
+# bounded JOB...: runs the jobs against the dog and prints what came in time. Neither holds our own
+# channel open.
 bounded() {
   e=
   dog=
@@ -260,15 +525,16 @@ bounded() {
     read -r p l </proc/self/stat
     echo "@top $p"
     dog &
-    job &
+    job "$@" &
     wait
   } </dev/null | while IFS= read -r l; do
     case $l in
       "@top "*) top=${l#* } ;;
       "@dog "*) dog=${l#* }; [ "$e" ] && { kill "$dog"; break; } ;;
+      "@run "*) j=${l#* }; shell=${j#* }; j=${j%% *}; s=$j; job=$shell ;;
       "@job "*) job=${l#* } ;;
       "@end") [ "$dog" ] && { kill "$dog"; break; }; e=1 ;;
-      "@late") kill -9 "$job" "$top"; echo "@late $s $job"; break ;;
+      "@late") kill -9 "$job" "$shell" "$top"; echo "@late $s $job $j"; break ;;
       =*) s=${l#=}; echo "$l" ;;
       *) printf "%s%s" "$l" "$nl" ;;
     esac
@@ -283,78 +549,65 @@ alive() {
   esac
 }
 
-slow() {
-  # Look again which is the last CPU.
-  cpu=intr*
-  if [ "$stuck" ] && alive "$stuck"; then
-    o="$o?$hung still hangs in process $stuck, not tried again before that ends$nl"
-    return
-  fi
-  stuck=
-  r=$(bounded)
+# heavy JOB...: one that hung and still does is left out, one that hung and was ended comes last, so
+# that it does not take the others their time again.
+heavy() {
+  first=
+  last=
+  for j do
+    case $hung in
+      *" $j:"*) d=${hung#*" $j:"}
+        d=${d%% *}
+        if alive "${d#*:}"; then
+          o="$o?${d%:*} still hangs in process ${d#*:}, not tried again before that ends$nl"
+        else
+          hung="${hung%%" $j:"*} ${hung#*" $j:$d "}"
+          last="$last $j"
+        fi
+        ;;
+      *) first="$first $j" ;;
+    esac
+  done
+  [ "$first$last" ] || return
+  r=$(bounded $first $last)
   case $r in
     *"=statfs$nl"[0-9]*) statfs=1 ;;
   esac
   case $r in
-    *"$nl@late "*) set -- ${r##*"$nl@late "}; hung=$1; stuck=$2; o="$o${r%"$nl@late "*}$nl?$hung gave up after 2 s$nl" ;;
-    *) o=$o$r$nl ;;
+    *"$nl@late "*|"@late "*) set -- ${r##*"@late "}
+      hung="$hung$3:$1:$2 "
+      r=${r%"@late "*}
+      o="$o$r?$1 gave up after 2 s$nl"
+      ;;
+    ?*) o=$o$r$nl ;;
   esac
 }
 
-# fact NAME FILE: the first line of FILE.
-fact() {
-  l=
-  read -r l <"$2"
-  [ "$l" ] && o="$o$1 $l$nl"
+slow() {
+  # Look again which is the last CPU.
+  cpu=intr*
+  heavy sensors processes filesystems
 }
 
-facts() {
-  f=
-  for d in /etc/os-release /usr/lib/os-release; do
-    [ "$f" ] || { [ -r "$d" ] && f=$d; }
-  done
-  o=$o=os_release$nl
-  if [ "$f" ]; then
-    load "$f"
-    IFS=$nl
-    for l in $v; do
-      case $l in
-        ID=*|PRETTY_NAME=*|NAME=*|VERSION_ID=*) o=$o$l$nl ;;
-      esac
-    done
-    IFS=$standard
-  else
-    fact release /etc/redhat-release
-  fi
-  o=$o=kernel$nl
-  fact ostype /proc/sys/kernel/ostype
-  fact osrelease /proc/sys/kernel/osrelease
-  fact hostname /proc/sys/kernel/hostname
-  fact boot_id /proc/sys/kernel/random/boot_id
-  fact online /sys/devices/system/cpu/online
-  o="${o}arch $(uname -m </dev/null)$nl"
-  # Of the first CPU only.
-  o=$o=cpuinfo$nl
-  n=0
-  while read -r l; do
-    case $l in
-      "model name"*|"cpu model"*|cpu"$tab"*|"CPU impl"*|"CPU part"*|Hardware*|Model*|machine*) o=$o$l$nl ;;
-      processor*) n=$((n+1)); [ "$n" -lt 2 ] || break ;;
-    esac
-  done </proc/cpuinfo
-  fact board /proc/device-tree/model
+rare() {
+  heavy updates tcp containers units gpus prom
 }
+
+# ---- the second line ----
 
 os=
 read -r os </proc/sys/kernel/ostype || os=$(uname -s </dev/null)
 # The words are apart here, so that a shell that prints its command does not greet for us.
 # The empty line ends whatever was printed before.
-printf "%s@%s hello %s %s%s" "$nl" gander 1 "$os" "$nl"
+printf "%s@%s hello %s %s%s%s" "$nl" gander 1 "$os" "$rest" "$nl"
+# ---- the second line is read here ----
 
 while read -r seq want; do
   o=
   case $want in *tick*) tick ;; esac
   case $want in *facts*) facts ;; esac
   case $want in *slow*) slow ;; esac
+  case $want in *rare*) rare ;; esac
+  case $want in *top*) heavy top ;; esac
   say "@gander answer $seq ${#o}$nl$o@gander end $seq$nl" || exit 1
 done

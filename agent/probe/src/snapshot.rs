@@ -37,13 +37,28 @@ pub struct Snapshot {
     pub interfaces: Option<Vec<Interface>>,
     /// Temperature sensors.
     pub temperatures: Option<Vec<Temperature>>,
+    /// TCP sockets by state, both address families.
+    pub tcp_states: Option<Vec<TcpState>>,
+    /// Units of systemd that failed; absent where systemd does not run.
+    pub units: Option<Units>,
+    /// What waits to be installed or to take effect.
+    pub updates: Option<Updates>,
+    /// Containers that run on this machine, as their cgroups tell.
+    pub containers: Option<Vec<Container>>,
+    /// Graphics processors.
+    pub gpus: Option<Vec<Gpu>>,
+    /// What the owner of the machine wrote into `*.prom` files for us.
+    pub custom: Option<Vec<Custom>>,
+    /// The processes that use most CPU and most memory. Read while somebody looks; never stored.
+    pub top_processes: Option<Vec<TopProcess>>,
     /// What the machine is.
     pub system: Option<System>,
     /// Sections that were asked for and could not be read, with the reason.
     pub faults: Vec<SectionFault>,
 }
 
-/// CPU use over the time since the poll before, in tenths of a percent of all cores.
+/// CPU use over the time since the poll before, in tenths of a percent of all cores; of a guest that
+/// shares its host's kernel (LXC, Docker), in tenths of a percent of what it may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Cpu {
@@ -53,15 +68,20 @@ pub struct Cpu {
     pub user_permille: u16,
     /// Time in the kernel, interrupts included.
     pub system_permille: u16,
-    /// Time idle while a disk request was open.
-    pub iowait_permille: u16,
-    /// Time taken by the hypervisor for other guests.
-    pub steal_permille: u16,
-    /// Use of each core, in the kernel's order.
+    /// Time idle while a disk request was open; absent in such a guest.
+    pub iowait_permille: Option<u16>,
+    /// Time taken by the hypervisor for other guests; absent in such a guest.
+    pub steal_permille: Option<u16>,
+    /// Share of the periods of its quota in which such a guest was held back; absent without a quota.
+    pub throttled_permille: Option<u16>,
+    /// How much of the machine such a guest may use, in thousandths of a core.
+    pub limit_millicores: Option<u32>,
+    /// Use of each core, in the kernel's order; empty in such a guest, whose cores are its host's.
     pub cores_permille: Vec<u16>,
 }
 
-/// Physical memory in bytes. `used` is `total - available`.
+/// Physical memory in bytes. `used` is `total - available`. Of a guest that shares its host's kernel
+/// (LXC, Docker) its own: `total` is its limit, or its host's memory where it has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Memory {
@@ -73,10 +93,10 @@ pub struct Memory {
     pub available_bytes: u64,
     /// Memory used for nothing at all.
     pub free_bytes: u64,
-    /// Block device buffers.
-    pub buffers_bytes: u64,
-    /// Page cache and reclaimable slab.
-    pub cached_bytes: u64,
+    /// Block device buffers; absent where nobody counts them.
+    pub buffers_bytes: Option<u64>,
+    /// Page cache and reclaimable slab; absent where nobody counts them.
+    pub cached_bytes: Option<u64>,
 }
 
 /// Swap in bytes.
@@ -234,6 +254,94 @@ pub struct Temperature {
     pub millicelsius: i64,
 }
 
+/// How many TCP sockets are in one state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TcpState {
+    /// `established`, `listen`, `time_wait`, …
+    pub state: String,
+    /// How many.
+    pub count: u32,
+}
+
+/// Units of systemd that failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Units {
+    /// How many.
+    pub failed: u32,
+    /// Their names, at most 32 of them.
+    pub failed_names: Vec<String>,
+}
+
+/// What waits to be installed or to take effect, as files on the machine tell; what none tells is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Updates {
+    /// Packages that a newer version is known of.
+    pub pending: Option<u32>,
+    /// Those of them that close a security hole.
+    pub security: Option<u32>,
+    /// Whether what was installed asks for a reboot: 1 or 0.
+    pub reboot_required: Option<u16>,
+}
+
+/// One container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Container {
+    /// Its name where that can be read, else the beginning of its id.
+    pub name: String,
+    /// CPU use since it was last read, in thousandths of a core; absent until it was seen twice.
+    pub cpu_millicores: Option<u32>,
+    /// Memory it holds, without file caches that nobody used lately.
+    pub memory_bytes: Option<u64>,
+}
+
+/// One graphics processor.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Gpu {
+    /// `0 NVIDIA L4`, `card0`.
+    pub name: String,
+    /// Share of the time in which it computed.
+    pub usage_permille: Option<u16>,
+    /// Memory of its own.
+    pub memory_total_bytes: Option<u64>,
+    /// Memory of its own in use.
+    pub memory_used_bytes: Option<u64>,
+    /// Its temperature, in thousandths of a degree Celsius.
+    pub millicelsius: Option<i64>,
+    /// What it draws, in thousandths of a watt.
+    pub milliwatts: Option<u32>,
+}
+
+/// One value out of a `*.prom` file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Custom {
+    /// Name and labels as in the file, spaces between them removed: `backup_age_seconds{job="db"}`.
+    pub series: String,
+    /// The value in thousandths.
+    pub value_thousandths: i64,
+}
+
+/// One process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TopProcess {
+    /// Its number.
+    pub pid: u32,
+    /// The kernel's name for it: the program's, at most 15 bytes.
+    pub name: String,
+    /// Whose it is: a name, or a number where the machine has no name for it.
+    pub user: String,
+    /// CPU use since it was last read, in thousandths of a core; absent until it was seen twice.
+    pub cpu_millicores: Option<u32>,
+    /// Resident memory.
+    pub memory_bytes: u64,
+}
+
 /// What the machine is; changes rarely.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -252,6 +360,9 @@ pub struct System {
     pub cpu_model: Option<String>,
     /// Cores the kernel schedules on.
     pub cpu_cores: Option<u32>,
+    /// What kind of guest that shares its host's kernel: `docker`, `lxc`, `podman`, …; absent on
+    /// physical and virtual machines.
+    pub container: Option<String>,
 }
 
 /// A section that was asked for and could not be read.
@@ -293,6 +404,13 @@ impl Snapshot {
             disks,
             interfaces,
             temperatures,
+            tcp_states,
+            units,
+            updates,
+            containers,
+            gpus,
+            custom,
+            top_processes,
             system
         );
         // Its fields are read at different paces.

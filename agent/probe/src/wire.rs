@@ -4,7 +4,7 @@
 //! ```text
 //! hub  → node   17 tick slow␊
 //! node → hub    …login banners, motd, rc noise, skipped up to a limit…
-//!               @gander hello 1 Linux␊                once
+//!               @gander hello 1 Linux more␊           once; "more": script::second_line() is awaited
 //!               @gander answer 17 1432␊               number of the request, length of the body
 //!               =stat␊cpu  1 2 3…␊=meminfo␊…          body: sections, in any order
 //!               ?filesystems gave up after 2 s␊       …and sections that could not be read
@@ -34,8 +34,13 @@ impl Sections {
     pub const SLOW: Self = Self(2);
     /// What hardly changes: operating system, kernel, host name, CPU model, boot id. Ask on connect and hourly.
     pub const FACTS: Self = Self(4);
+    /// What costs more processes, or asks programs that may hang: TCP states, failed units, updates,
+    /// containers, GPUs, the owner's own files. Ask every minute.
+    pub const RARE: Self = Self(8);
+    /// All processes, of which the differ finds the top ones. Ask while somebody looks.
+    pub const TOP: Self = Self(16);
     /// Everything.
-    pub const ALL: Self = Self(7);
+    pub const ALL: Self = Self(31);
 
     /// Both sets together.
     #[must_use]
@@ -49,10 +54,23 @@ impl Sections {
         self.0 & other.0 == other.0
     }
 
+    /// Whether any of `other` is in this set.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// Whether nothing is asked for.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl std::ops::BitAnd for Sections {
+    type Output = Self;
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }
 
@@ -71,6 +89,8 @@ pub fn request(seq: u32, sections: Sections) -> String {
         (Sections::TICK, " tick"),
         (Sections::SLOW, " slow"),
         (Sections::FACTS, " facts"),
+        (Sections::RARE, " rare"),
+        (Sections::TOP, " top"),
     ] {
         if sections.contains(set) {
             line.push_str(word);
@@ -114,6 +134,8 @@ pub struct Hello {
     pub protocol: u32,
     /// As `uname -s`: `Linux`. Empty if the node could not tell.
     pub os: String,
+    /// Whether it waits for [`second_line`](crate::script::second_line); a script in a file does not.
+    pub wants_more: bool,
 }
 
 /// One answer: named texts, not yet parsed.
@@ -384,10 +406,15 @@ impl Decoder {
                     .and_then(|word| word.parse().ok())
                     .ok_or_else(|| malformed(format!("greeting \"{}\"", sanitise(marker.as_bytes()))))?;
                 let os = sanitise(words.next().unwrap_or_default().as_bytes());
+                let wants_more = words.next() == Some("more");
                 self.greeted = true;
                 self.noise = 0;
                 self.excerpt.clear();
-                self.ready.push_back(Frame::Hello(Hello { protocol, os }));
+                self.ready.push_back(Frame::Hello(Hello {
+                    protocol,
+                    os,
+                    wants_more,
+                }));
                 Ok(())
             }
             Some("answer") if self.greeted => {

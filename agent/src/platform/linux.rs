@@ -1,6 +1,7 @@
 //! Linux, through the probe.
 
 use gander_probe::{Answer, Differ, RawSample, Sections, Snapshot, local};
+
 use rustix::time::{ClockId, clock_gettime};
 
 /// The machine this program runs on; remembers the counters of the look before.
@@ -9,35 +10,31 @@ pub struct Machine {
     differ: Differ,
 }
 
-/// What the slow sections told.
-pub type SlowPart = Answer;
+/// What the slow or the rare sections told.
+pub type HeavyPart = Answer;
 
 impl Machine {
-    /// Reads what every look asks for, and the facts if wanted, at a moment of a clock that never
-    /// goes back. Never waits for a device.
-    pub fn read(&mut self, facts: bool, at_monotonic_ms: i64) -> Snapshot {
-        let sections = if facts {
-            Sections::TICK | Sections::FACTS
-        } else {
-            Sections::TICK
-        };
+    /// Reads what every look asks for, and of the facts and the top processes what is in `also`, at a
+    /// moment of a clock that never goes back. Never waits for a device.
+    pub fn read(&mut self, also: Sections, at_monotonic_ms: i64) -> Snapshot {
+        let sections = Sections::TICK | also;
         self.differ
             .advance(RawSample::parse(&local::read(sections)), at_monotonic_ms)
     }
 
-    /// Lays what the slow sections told over a look.
-    pub fn lay_over(&mut self, look: &mut Snapshot, slow: &SlowPart, at_monotonic_ms: i64) {
-        let mut slow = self.differ.advance(RawSample::parse(slow), at_monotonic_ms);
-        slow.faults.append(&mut look.faults);
-        look.merge(slow);
+    /// Lays what the slow or the rare sections told over a look.
+    pub fn lay_over(&mut self, look: &mut Snapshot, part: &HeavyPart, at_monotonic_ms: i64) {
+        let mut heavy = self.differ.advance(RawSample::parse(part), at_monotonic_ms);
+        heavy.faults.append(&mut look.faults);
+        look.merge(heavy);
     }
 }
 
-/// Reads the slow sections: filesystems, temperatures, the number of processes. May hang with a
-/// broken disk.
+/// Reads the slow sections (filesystems, temperatures, the number of processes) or the rare ones
+/// (failed units, containers, the owner's files). May hang with a broken disk.
 #[must_use]
-pub fn read_slow() -> SlowPart {
-    local::read(Sections::SLOW)
+pub fn read_heavy(sections: Sections) -> HeavyPart {
+    local::read(sections)
 }
 
 /// Milliseconds since boot, sleep included.

@@ -9,6 +9,6 @@ mod linux;
 pub mod portable;
 
 #[cfg(target_os = "linux")]
-pub use linux::{Machine, SlowPart, boot_id, machine_id, read_slow, uptime_ms};
+pub use linux::{HeavyPart, Machine, boot_id, machine_id, read_heavy, uptime_ms};
 #[cfg(not(target_os = "linux"))]
-pub use portable::{Machine, SlowPart, boot_id, machine_id, read_slow, uptime_ms};
+pub use portable::{HeavyPart, Machine, boot_id, machine_id, read_heavy, uptime_ms};

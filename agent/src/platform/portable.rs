@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gander_probe::{
-    Snapshot,
+    Sections, Snapshot,
     snapshot::{
         Cpu, Filesystem, Interface, InterfaceRates, Load, Memory, Swap, System as Facts, Temperature,
         permille,
@@ -23,7 +23,7 @@ pub struct Machine {
 
 /// What the slow sections told.
 #[derive(Debug, Default)]
-pub struct SlowPart {
+pub struct HeavyPart {
     filesystems: Option<Vec<Filesystem>>,
     temperatures: Option<Vec<Temperature>>,
 }
@@ -39,9 +39,10 @@ impl Default for Machine {
 }
 
 impl Machine {
-    /// Reads what every look asks for, and the facts if wanted, at a moment of a clock that never
-    /// goes back. Never waits for a device.
-    pub fn read(&mut self, facts: bool, at_monotonic_ms: i64) -> Snapshot {
+    /// Reads what every look asks for, and the facts if they are in `also`, at a moment of a clock that
+    /// never goes back. Never waits for a device.
+    pub fn read(&mut self, also: Sections, at_monotonic_ms: i64) -> Snapshot {
+        let facts = also.contains(Sections::FACTS);
         let elapsed = self
             .last_ms
             .and_then(|last| u64::try_from(at_monotonic_ms.saturating_sub(last)).ok())
@@ -75,9 +76,14 @@ impl Machine {
     }
 
     /// Lays what the slow sections told over a look.
-    pub fn lay_over(&mut self, look: &mut Snapshot, slow: &SlowPart, _at_monotonic_ms: i64) {
-        look.filesystems.clone_from(&slow.filesystems);
-        look.temperatures.clone_from(&slow.temperatures);
+    pub fn lay_over(&mut self, look: &mut Snapshot, part: &HeavyPart, _at_monotonic_ms: i64) {
+        let faults = std::mem::take(&mut look.faults);
+        look.merge(Snapshot {
+            filesystems: part.filesystems.clone(),
+            temperatures: part.temperatures.clone(),
+            faults,
+            ..Snapshot::default()
+        });
     }
 }
 
@@ -97,8 +103,8 @@ fn memory(system: &System) -> Memory {
         used_bytes: total.saturating_sub(available),
         available_bytes: available,
         free_bytes: system.free_memory(),
-        buffers_bytes: 0,
-        cached_bytes: 0,
+        buffers_bytes: None,
+        cached_bytes: None,
     }
 }
 
@@ -144,12 +150,17 @@ fn facts_of(cpus: &[sysinfo::Cpu]) -> Facts {
         architecture: Some(System::cpu_arch()),
         cpu_model: cpus.first().map(|cpu| cpu.brand().to_owned()),
         cpu_cores: u32::try_from(cpus.len()).ok().filter(|cores| *cores > 0),
+        container: None,
     }
 }
 
-/// Reads the slow sections: filesystems and temperatures. May hang with a broken disk.
+/// Reads the slow sections: filesystems and temperatures. May hang with a broken disk. The rare ones
+/// are of Linux alone.
 #[must_use]
-pub fn read_slow() -> SlowPart {
+pub fn read_heavy(sections: Sections) -> HeavyPart {
+    if !sections.contains(Sections::SLOW) {
+        return HeavyPart::default();
+    }
     let filesystem = |disk: &sysinfo::Disk| {
         let (total, available) = (disk.total_space(), disk.available_space());
         let used = total.saturating_sub(available);
@@ -171,7 +182,7 @@ pub fn read_slow() -> SlowPart {
             millicelsius: (f64::from(component.temperature()?) * 1000.0).round() as i64,
         })
     };
-    SlowPart {
+    HeavyPart {
         filesystems: Disks::new_with_refreshed_list()
             .ok()
             .map(|disks| disks.iter().map(filesystem).collect()),
@@ -209,7 +220,7 @@ mod tests {
     fn sysinfo_and_the_probe_tell_the_same() {
         let mut ours = linux::Machine::default();
         let mut theirs = Machine::default();
-        let (ours, theirs) = (ours.read(true, 1), theirs.read(true, 1));
+        let (ours, theirs) = (ours.read(Sections::FACTS, 1), theirs.read(Sections::FACTS, 1));
         let (a, b) = (ours.memory.unwrap(), theirs.memory.unwrap());
         assert_eq!(a.total_bytes, b.total_bytes);
         assert!(a.used_bytes.abs_diff(b.used_bytes) < a.total_bytes / 10);
@@ -238,8 +249,8 @@ mod tests {
     #[test]
     fn a_second_look_has_rates_and_the_slow_sections_ride_along() {
         let mut machine = Machine::default();
-        assert!(machine.read(false, 1000).cpu.is_none());
-        let mut look = machine.read(false, 2000);
+        assert!(machine.read(Sections::NONE, 1000).cpu.is_none());
+        let mut look = machine.read(Sections::NONE, 2000);
         assert!(look.cpu.is_some());
         assert!(
             look.interfaces
@@ -248,7 +259,7 @@ mod tests {
                 .iter()
                 .all(|interface| interface.rates.is_some())
         );
-        machine.lay_over(&mut look, &read_slow(), 2000);
+        machine.lay_over(&mut look, &read_heavy(Sections::SLOW), 2000);
         assert!(look.filesystems.is_some() && look.temperatures.is_some());
         assert!(!boot_id().is_empty());
         assert!(machine_id().is_ascii());

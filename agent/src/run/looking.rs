@@ -38,7 +38,7 @@ pub(super) async fn keep_looking(mut orders: watch::Receiver<Orders>, samples: m
                 continue;
             }
         }
-        let sample = looker.look(step, now.slow_interval).await;
+        let sample = looker.look(step, now.slow_interval, now.focus).await;
         extra = match extra {
             Some(_) if sample.snapshot.cpu.is_none() => Some(Instant::now() + SECOND_LOOK),
             _ => None,

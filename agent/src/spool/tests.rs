@@ -352,7 +352,7 @@ impl BusyMachine {
                     .collect(),
             ),
             system: None,
-            faults: Vec::new(),
+            ..Snapshot::default()
         };
         Self { chance: 1, snapshot }
     }
@@ -372,7 +372,7 @@ impl BusyMachine {
             &mut cpu.usage_permille,
             &mut cpu.user_permille,
             &mut cpu.system_permille,
-            &mut cpu.iowait_permille,
+            cpu.iowait_permille.get_or_insert_default(),
         ]
         .into_iter()
         .chain(&mut cpu.cores_permille)
@@ -384,8 +384,8 @@ impl BusyMachine {
             &mut memory.used_bytes,
             &mut memory.available_bytes,
             &mut memory.free_bytes,
-            &mut memory.buffers_bytes,
-            &mut memory.cached_bytes,
+            memory.buffers_bytes.get_or_insert_default(),
+            memory.cached_bytes.get_or_insert_default(),
         ] {
             *bytes = (40 << 30) + self.below(1 << 16) * 4096;
         }

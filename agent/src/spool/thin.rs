@@ -104,18 +104,24 @@ impl Sum {
     }
 
     fn share(&self, index: usize) -> u16 {
-        u16::try_from(self.mean(index).unwrap_or_default()).unwrap_or(u16::MAX)
+        self.share_if_told(index).unwrap_or_default()
+    }
+
+    fn share_if_told(&self, index: usize) -> Option<u16> {
+        self.mean(index)
+            .map(|mean| u16::try_from(mean).unwrap_or(u16::MAX))
     }
 }
 
-fn cpu_values(cpu: &Cpu) -> [Option<u64>; 4] {
+fn cpu_values(cpu: &Cpu) -> [Option<u64>; 5] {
     [
-        cpu.user_permille,
-        cpu.system_permille,
+        Some(cpu.user_permille),
+        Some(cpu.system_permille),
         cpu.iowait_permille,
         cpu.steal_permille,
+        cpu.throttled_permille,
     ]
-    .map(|value| Some(u64::from(value)))
+    .map(|value| value.map(u64::from))
 }
 
 fn disk_values(rates: &DiskRates) -> [Option<u64>; 6] {
@@ -173,9 +179,10 @@ impl Means {
         if let Some(cpu) = &mut snapshot.cpu {
             cpu.user_permille = self.cpu.share(0);
             cpu.system_permille = self.cpu.share(1);
-            cpu.iowait_permille = self.cpu.share(2);
-            cpu.steal_permille = self.cpu.share(3);
-            let usage = cpu.user_permille + cpu.system_permille + cpu.steal_permille;
+            cpu.iowait_permille = self.cpu.share_if_told(2);
+            cpu.steal_permille = self.cpu.share_if_told(3);
+            cpu.throttled_permille = self.cpu.share_if_told(4);
+            let usage = cpu.user_permille + cpu.system_permille + cpu.steal_permille.unwrap_or(0);
             cpu.usage_permille = usage.min(1000);
             for (index, core) in cpu.cores_permille.iter_mut().enumerate() {
                 *core = self.cores.share(index);

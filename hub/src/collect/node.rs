@@ -82,6 +82,11 @@ impl Signals {
         }
     }
 
+    /// Whether somebody watches this server.
+    fn is_focused(&self) -> bool {
+        self.focus.load(Ordering::Acquire)
+    }
+
     /// For the next connection; the running one is fine.
     pub(super) fn replace_plan(&self, plan: Plan) {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
@@ -115,6 +120,8 @@ pub(super) struct Node {
     trouble: Option<Trouble>,
     last_success: Option<Instant>,
     last_slow: Option<Instant>,
+    last_rare: Option<Instant>,
+    last_top: Option<Instant>,
     last_facts: Option<Instant>,
     slow_hold: Option<SlowHold>,
 }
@@ -156,6 +163,8 @@ impl Node {
             trouble: None,
             last_success: None,
             last_slow: None,
+            last_rare: None,
+            last_top: None,
             last_facts: None,
             slow_hold: None,
         }
@@ -270,7 +279,7 @@ impl Node {
 
     /// The time between two looks.
     fn step(&self) -> Duration {
-        if self.signals.focus.load(Ordering::Acquire) {
+        if self.signals.is_focused() {
             FOCUS_STEP.min(self.interval)
         } else {
             self.interval

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-pub(super) use gander_probe::pace::{FOCUS_STEP, facts_due, next_tick, slow_due};
+pub(super) use gander_probe::pace::{FOCUS_STEP, facts_due, next_tick, rare_due, slow_due, top_due};
 
 use crate::model::{CollectError, CollectErrorCode, ServerId};
 

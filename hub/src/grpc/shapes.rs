@@ -146,5 +146,8 @@ fn unit(unit: Unit) -> v1::Unit {
         Unit::Hundredths => v1::Unit::Hundredths,
         Unit::Microseconds => v1::Unit::Microseconds,
         Unit::Millicelsius => v1::Unit::Millicelsius,
+        Unit::Millicores => v1::Unit::Millicores,
+        Unit::Milliwatts => v1::Unit::Milliwatts,
+        Unit::Thousandths => v1::Unit::Thousandths,
     }
 }

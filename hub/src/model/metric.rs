@@ -11,8 +11,8 @@ use std::str::FromStr;
 
 use gander_probe::Snapshot;
 use gander_probe::snapshot::{
-    Cpu, Disk, DiskRates, Filesystem, Interface, InterfaceRates, Load, Memory, Pressure, Processes, Sockets,
-    Swap, Temperature,
+    Container, Cpu, Custom, Disk, DiskRates, Filesystem, Gpu, Interface, InterfaceRates, Load, Memory,
+    Pressure, Processes, Sockets, Swap, TcpState, Temperature, Units, Updates,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -38,6 +38,12 @@ pub enum Unit {
     Microseconds,
     /// Thousandths of a degree Celsius.
     Millicelsius,
+    /// Thousandths of a core.
+    Millicores,
+    /// Thousandths of a watt.
+    Milliwatts,
+    /// Thousandths of whatever it is.
+    Thousandths,
 }
 
 impl Unit {
@@ -54,6 +60,9 @@ impl Unit {
             Self::Hundredths => ("load", 100.0),
             Self::Microseconds => ("milliseconds", 1000.0),
             Self::Millicelsius => ("celsius", 1000.0),
+            Self::Millicores => ("cores", 1000.0),
+            Self::Milliwatts => ("watts", 1000.0),
+            Self::Thousandths => ("number", 1000.0),
         }
     }
 }
@@ -74,6 +83,14 @@ pub enum LabelKind {
     Interface,
     /// A temperature sensor.
     Sensor,
+    /// A state of TCP sockets.
+    TcpState,
+    /// A container.
+    Container,
+    /// A graphics processor.
+    Gpu,
+    /// The name and labels of a series in a file of the owner's.
+    Series,
 }
 
 /// One series of a server.
@@ -207,6 +224,7 @@ macro_rules! catalogue {
             // No `..` anywhere: a new field of the snapshot must be given a line, or an `except`.
             let Snapshot {
                 $( $section, )* $( $list, )* $( $rlist, )* uptime_seconds, boot_id: _, system: _, faults: _,
+                top_processes: _,
             } = snapshot;
             $( if let Some(section) = $section {
                 let $Section { $( $field, )* $( $except: _, )* } = section;
@@ -269,6 +287,8 @@ catalogue! {
             system_permille = 3 CpuSystem Permille "cpu.system" "system.cpu.utilization{cpu.mode=system}";
             iowait_permille = 4 CpuIowait Permille "cpu.iowait" "system.cpu.utilization{cpu.mode=iowait}";
             steal_permille = 5 CpuSteal Permille "cpu.steal" "system.cpu.utilization{cpu.mode=steal}";
+            throttled_permille = 7 CpuThrottled Permille "cpu.throttled" "system.linux.cpu.throttled";
+            limit_millicores = 8 CpuLimit Millicores "cpu.limit" "system.linux.cpu.limit";
         } except { cores_permille }
         memory: Memory {
             total_bytes = 10 MemoryTotal Bytes "memory.total" "system.memory.limit";
@@ -305,6 +325,14 @@ catalogue! {
             tcp_time_wait = 61 SocketsTcpTimeWait Count "sockets.tcp_time_wait" "system.network.connection.count{network.connection.state=time_wait}";
             udp_in_use = 62 SocketsUdp Count "sockets.udp" "system.network.connection.count{network.transport=udp}";
         } except {}
+        units: Units {
+            failed = 70 UnitsFailed Count "units.failed" "system.linux.systemd.units{systemd.unit.state=failed}";
+        } except { failed_names }
+        updates: Updates {
+            pending = 80 UpdatesPending Count "updates.pending" "system.linux.updates.pending";
+            security = 81 UpdatesSecurity Count "updates.security" "system.linux.updates.security";
+            reboot_required = 82 UpdatesRebootRequired Count "updates.reboot_required" "system.linux.reboot_required";
+        } except {}
     }
     each {
         filesystems: Filesystem by mount_point (MountPoint) {
@@ -317,6 +345,23 @@ catalogue! {
         } except { device, kind }
         temperatures: Temperature by sensor (Sensor) {
             millicelsius = 140 Temperature Millicelsius "temperature" "system.linux.temperature";
+        } except {}
+        tcp_states: TcpState by state (TcpState) {
+            count = 150 TcpSockets Count "tcp.sockets" "system.network.connection.count{network.connection.state}";
+        } except {}
+        containers: Container by name (Container) {
+            cpu_millicores = 160 ContainerCpu Millicores "container.cpu" "system.linux.container.cpu.usage";
+            memory_bytes = 161 ContainerMemory Bytes "container.memory" "system.linux.container.memory.usage";
+        } except {}
+        gpus: Gpu by name (Gpu) {
+            usage_permille = 170 GpuUsage Permille "gpu.usage" "system.linux.gpu.utilization";
+            memory_total_bytes = 171 GpuMemoryTotal Bytes "gpu.memory_total" "system.linux.gpu.memory.limit";
+            memory_used_bytes = 172 GpuMemoryUsed Bytes "gpu.memory_used" "system.linux.gpu.memory.usage";
+            millicelsius = 173 GpuTemperature Millicelsius "gpu.temperature" "system.linux.gpu.temperature";
+            milliwatts = 174 GpuPower Milliwatts "gpu.power" "system.linux.gpu.power";
+        } except {}
+        custom: Custom by series (Series) {
+            value_thousandths = 180 Custom Thousandths "custom.value" "system.linux.custom";
         } except {}
     }
     rates {

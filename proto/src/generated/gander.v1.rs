@@ -67,6 +67,20 @@ pub struct Snapshot {
     pub system: ::core::option::Option<System>,
     #[prost(message, repeated, tag = "15")]
     pub faults: ::prost::alloc::vec::Vec<SectionFault>,
+    #[prost(message, optional, tag = "16")]
+    pub tcp_states: ::core::option::Option<TcpStates>,
+    #[prost(message, optional, tag = "17")]
+    pub units: ::core::option::Option<Units>,
+    #[prost(message, optional, tag = "18")]
+    pub updates: ::core::option::Option<Updates>,
+    #[prost(message, optional, tag = "19")]
+    pub containers: ::core::option::Option<Containers>,
+    #[prost(message, optional, tag = "20")]
+    pub gpus: ::core::option::Option<Gpus>,
+    #[prost(message, optional, tag = "21")]
+    pub custom: ::core::option::Option<CustomValues>,
+    #[prost(message, optional, tag = "22")]
+    pub top_processes: ::core::option::Option<TopProcesses>,
 }
 /// Use since the look before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -77,13 +91,19 @@ pub struct Cpu {
     pub user_permille: u32,
     #[prost(uint32, tag = "3")]
     pub system_permille: u32,
-    #[prost(uint32, tag = "4")]
-    pub iowait_permille: u32,
-    #[prost(uint32, tag = "5")]
-    pub steal_permille: u32,
+    #[prost(uint32, optional, tag = "4")]
+    pub iowait_permille: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "5")]
+    pub steal_permille: ::core::option::Option<u32>,
     /// In the kernel's order.
     #[prost(uint32, repeated, tag = "6")]
     pub cores_permille: ::prost::alloc::vec::Vec<u32>,
+    /// Of a guest with a quota: periods in which it was held back.
+    #[prost(uint32, optional, tag = "7")]
+    pub throttled_permille: ::core::option::Option<u32>,
+    /// Of a guest: thousandths of a core it may use.
+    #[prost(uint32, optional, tag = "8")]
+    pub limit_millicores: ::core::option::Option<u32>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Memory {
@@ -96,10 +116,10 @@ pub struct Memory {
     pub available_bytes: u64,
     #[prost(uint64, tag = "4")]
     pub free_bytes: u64,
-    #[prost(uint64, tag = "5")]
-    pub buffers_bytes: u64,
-    #[prost(uint64, tag = "6")]
-    pub cached_bytes: u64,
+    #[prost(uint64, optional, tag = "5")]
+    pub buffers_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "6")]
+    pub cached_bytes: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Swap {
@@ -253,6 +273,111 @@ pub struct Temperature {
     #[prost(sint64, tag = "2")]
     pub millicelsius: i64,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TcpStates {
+    #[prost(message, repeated, tag = "1")]
+    pub list: ::prost::alloc::vec::Vec<TcpState>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TcpState {
+    /// A word of the table: `established`.
+    #[prost(uint32, tag = "1")]
+    pub state: u32,
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+}
+/// Units of systemd that failed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Units {
+    #[prost(uint32, tag = "1")]
+    pub failed: u32,
+    /// At most 32.
+    #[prost(string, repeated, tag = "2")]
+    pub failed_names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Updates {
+    #[prost(uint32, optional, tag = "1")]
+    pub pending: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "2")]
+    pub security: ::core::option::Option<u32>,
+    /// 1 or 0
+    #[prost(uint32, optional, tag = "3")]
+    pub reboot_required: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Containers {
+    #[prost(message, repeated, tag = "1")]
+    pub list: ::prost::alloc::vec::Vec<Container>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Container {
+    /// A word of the table: its name, or the beginning of its id.
+    #[prost(uint32, tag = "1")]
+    pub name: u32,
+    /// Absent until it was seen twice.
+    #[prost(uint32, optional, tag = "2")]
+    pub cpu_millicores: ::core::option::Option<u32>,
+    #[prost(uint64, optional, tag = "3")]
+    pub memory_bytes: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Gpus {
+    #[prost(message, repeated, tag = "1")]
+    pub list: ::prost::alloc::vec::Vec<Gpu>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Gpu {
+    /// A word of the table.
+    #[prost(uint32, tag = "1")]
+    pub name: u32,
+    #[prost(uint32, optional, tag = "2")]
+    pub usage_permille: ::core::option::Option<u32>,
+    #[prost(uint64, optional, tag = "3")]
+    pub memory_total_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub memory_used_bytes: ::core::option::Option<u64>,
+    #[prost(sint64, optional, tag = "5")]
+    pub millicelsius: ::core::option::Option<i64>,
+    #[prost(uint32, optional, tag = "6")]
+    pub milliwatts: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CustomValues {
+    #[prost(message, repeated, tag = "1")]
+    pub list: ::prost::alloc::vec::Vec<Custom>,
+}
+/// A value out of a file in node_exporter's text format.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Custom {
+    /// A word of the table: `backup_age_seconds{job="db"}`.
+    #[prost(uint32, tag = "1")]
+    pub series: u32,
+    #[prost(sint64, tag = "2")]
+    pub value_thousandths: i64,
+}
+/// Sent while somebody looks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TopProcesses {
+    #[prost(message, repeated, tag = "1")]
+    pub list: ::prost::alloc::vec::Vec<TopProcess>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TopProcess {
+    #[prost(uint32, tag = "1")]
+    pub pid: u32,
+    /// A word of the table.
+    #[prost(uint32, tag = "2")]
+    pub name: u32,
+    /// A word of the table.
+    #[prost(uint32, tag = "3")]
+    pub user: u32,
+    /// Absent until it was seen twice.
+    #[prost(uint32, optional, tag = "4")]
+    pub cpu_millicores: ::core::option::Option<u32>,
+    #[prost(uint64, tag = "5")]
+    pub memory_bytes: u64,
+}
 /// What the machine is; changes rarely, so in words of its own.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct System {
@@ -270,6 +395,9 @@ pub struct System {
     pub cpu_model: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(uint32, optional, tag = "7")]
     pub cpu_cores: ::core::option::Option<u32>,
+    /// What kind of guest that shares its host's kernel: `docker`, `lxc`.
+    #[prost(string, optional, tag = "8")]
+    pub container: ::core::option::Option<::prost::alloc::string::String>,
 }
 /// A section that was asked for and could not be read.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1389,6 +1517,11 @@ pub enum Unit {
     Seconds = 7,
     Microseconds = 8,
     Millicelsius = 9,
+    /// Thousandths of a core.
+    Millicores = 10,
+    Milliwatts = 11,
+    /// Thousandths of whatever the owner of the machine counts.
+    Thousandths = 12,
 }
 impl Unit {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1407,6 +1540,9 @@ impl Unit {
             Self::Seconds => "UNIT_SECONDS",
             Self::Microseconds => "UNIT_MICROSECONDS",
             Self::Millicelsius => "UNIT_MILLICELSIUS",
+            Self::Millicores => "UNIT_MILLICORES",
+            Self::Milliwatts => "UNIT_MILLIWATTS",
+            Self::Thousandths => "UNIT_THOUSANDTHS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1422,6 +1558,9 @@ impl Unit {
             "UNIT_SECONDS" => Some(Self::Seconds),
             "UNIT_MICROSECONDS" => Some(Self::Microseconds),
             "UNIT_MILLICELSIUS" => Some(Self::Millicelsius),
+            "UNIT_MILLICORES" => Some(Self::Millicores),
+            "UNIT_MILLIWATTS" => Some(Self::Milliwatts),
+            "UNIT_THOUSANDTHS" => Some(Self::Thousandths),
             _ => None,
         }
     }

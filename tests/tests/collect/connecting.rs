@@ -1,5 +1,7 @@
 //! Shells, noise, forced commands, old and small servers.
 
+use std::cell::Cell;
+
 use gander_e2e::{
     collecting::{Collecting, target},
     sshd::{KeyPair, RealSshd},
@@ -9,19 +11,22 @@ use gander_hub::{
     model::CollectErrorCode as Code,
 };
 
-/// Polls a server until CPU use is known, which takes two answers on one connection.
+/// Polls a server until CPU use is known, which takes two answers on one connection; the second has
+/// the rare sections, which come in the script's second line.
 async fn assert_collected(what: &str, sshd: &RealSshd, user: &str) {
     let mut collecting = Collecting::from(vec![target(1, &sshd.spec("web-1", user))]);
     let reading = collecting.next().await;
     if let Err(error) = &reading.outcome {
         panic!("{what}: {error}\n{}", sshd.log());
     }
+    let (cpu, rare) = (Cell::new(false), Cell::new(false));
     collecting
-        .until(&format!("CPU use over {what}"), |reading| {
-            reading
-                .outcome
-                .as_ref()
-                .is_ok_and(|snapshot| snapshot.cpu.is_some() && snapshot.memory.is_some())
+        .until(&format!("CPU use and TCP states over {what}"), |reading| {
+            if let Ok(snapshot) = &reading.outcome {
+                cpu.set(cpu.get() || (snapshot.cpu.is_some() && snapshot.memory.is_some()));
+                rare.set(rare.get() || snapshot.tcp_states.is_some());
+            }
+            cpu.get() && rare.get()
         })
         .await;
     collecting.stop().await;
@@ -32,7 +37,10 @@ async fn every_login_shell_will_do() {
     for shell in [
         "/bin/sh",
         "/bin/bash",
+        "/bin/ksh",
+        "/bin/mksh",
         "/usr/bin/fish",
+        "/bin/csh",
         "/bin/tcsh",
         "/usr/bin/zsh",
     ] {

@@ -247,6 +247,16 @@ async fn a_watched_server_goes_to_steps_of_a_second_and_back() {
     // Four steps of a second, whatever the machine's mood: nothing near the hour of the interval.
     let steps = moments.windows(2).all(|pair| pair[1] > pair[0]);
     assert!(steps, "{moments:?}");
+    collecting
+        .until("the top processes, while somebody looks", |reading| {
+            let top = reading
+                .outcome
+                .as_ref()
+                .ok()
+                .and_then(|seen| seen.top_processes.as_ref());
+            top.is_some_and(|list| list.iter().any(|process| process.memory_bytes > 0))
+        })
+        .await;
     collecting.watch(&[]);
     collecting.refresh(1).await;
     collecting.success(1).await;

@@ -16,6 +16,8 @@ pub struct Kernel {
     pub boot_id: Option<String>,
     /// CPUs online.
     pub cpu_cores: Option<u32>,
+    /// What kind of guest it is that shares its host's kernel.
+    pub container: Option<String>,
 }
 
 /// Parses lines `name value`.
@@ -34,6 +36,7 @@ pub fn kernel(text: &str) -> Result<Kernel, ParseError> {
             "osrelease" => kernel.release = value,
             "arch" => kernel.architecture = value,
             "boot_id" => kernel.boot_id = value,
+            "container" => kernel.container = value,
             "online" => kernel.cpu_cores = value.as_deref().and_then(cpu_list),
             _ => {}
         }
@@ -42,7 +45,7 @@ pub fn kernel(text: &str) -> Result<Kernel, ParseError> {
 }
 
 /// How many CPUs a list like `0-3,8` names.
-fn cpu_list(list: &str) -> Option<u32> {
+pub(super) fn cpu_list(list: &str) -> Option<u32> {
     let mut count = 0u32;
     for range in list.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

@@ -39,15 +39,14 @@ pub fn parse(text: &str) -> Result<(Memory, Option<Swap>), ParseError> {
         .min(total);
     let cached = fields
         .cached
-        .unwrap_or(0)
-        .saturating_add(fields.reclaimable.unwrap_or(0));
+        .map(|cached| cached.saturating_add(fields.reclaimable.unwrap_or(0)));
     let memory = Memory {
         total_bytes: bytes(total),
         used_bytes: bytes(total - available),
         available_bytes: bytes(available),
         free_bytes: bytes(free),
-        buffers_bytes: bytes(fields.buffers.unwrap_or(0)),
-        cached_bytes: bytes(cached),
+        buffers_bytes: fields.buffers.map(bytes),
+        cached_bytes: cached.map(bytes),
     };
     let swap = match (fields.swap_total, fields.swap_free) {
         (Some(total), Some(free)) => Some(Swap {

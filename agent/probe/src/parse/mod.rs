@@ -5,26 +5,36 @@
 //! A subsystem is added with its parser here, a captured fixture, and its place in
 //! [`RawSample::parse`].
 
+pub mod cgroup;
+pub mod containers;
 pub mod df;
 pub mod diskstats;
 pub mod facts;
+pub mod gpus;
 pub mod loadavg;
 pub mod meminfo;
 pub mod mounts;
 pub mod netdev;
 pub mod pressure;
+pub mod prom;
 pub mod sensors;
 pub mod sockstat;
 pub mod stat;
+pub mod system;
+pub mod tcp;
+pub mod top;
 pub mod uptime;
 
 use crate::snapshot::{
-    Filesystem, Load, Memory, Pressure, Processes, SectionFault, Sockets, Swap, System, Temperature,
+    Custom, Filesystem, Gpu, Load, Memory, Pressure, Processes, SectionFault, Sockets, Swap, System,
+    TcpState, Temperature, Units, Updates,
 };
 use crate::wire::Answer;
 
 /// Longest name (device, interface, sensor, mount point) that is kept, in bytes.
 pub const MAX_LABEL: usize = 255;
+/// The last line of a list that may be cut short.
+pub(crate) const COMPLETE: &str = "complete";
 
 /// Why a section could not be understood, for a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +98,8 @@ impl<T> Listed<T> {
 pub struct RawSample {
     /// CPU time since boot.
     pub stat: Option<stat::Stat>,
+    /// What a guest that shares its host's kernel has of it. Its memory is in `memory` already.
+    pub cgroup: Option<cgroup::Cgroup>,
     /// Physical memory.
     pub memory: Option<Memory>,
     /// Swap space.
@@ -112,6 +124,20 @@ pub struct RawSample {
     pub interfaces: Option<Vec<netdev::InterfaceCounters>>,
     /// Temperature sensors.
     pub temperatures: Option<Vec<Temperature>>,
+    /// TCP sockets by state.
+    pub tcp_states: Option<Vec<TcpState>>,
+    /// Failed units.
+    pub units: Option<Units>,
+    /// What updates left behind.
+    pub updates: Option<Updates>,
+    /// Containers, their CPU time since they began.
+    pub containers: Option<Vec<containers::ContainerCounters>>,
+    /// Graphics processors.
+    pub gpus: Option<Vec<Gpu>>,
+    /// Series out of the owner's files.
+    pub custom: Option<Vec<Custom>>,
+    /// All processes, their CPU time since they began.
+    pub top: Option<Vec<top::ProcessCounters>>,
     /// What the machine is.
     pub system: Option<System>,
     /// Sections that were asked for and could not be read or understood.
@@ -144,13 +170,29 @@ impl RawSample {
         let kernel = reader.one("kernel", facts::kernel);
         let os = reader.one("os_release", facts::os_release);
         let cpu_model = reader.one("cpuinfo", facts::cpuinfo);
+        let cgroup = reader
+            .one("cgroup2", cgroup::parse_v2)
+            .or_else(|| reader.one("cgroup1", cgroup::parse_v1));
+        let tcp_states = reader.one("tcp", tcp::parse).flatten();
+        let units = reader.one("units", system::units).flatten();
+        let updates = reader.one("updates", system::updates).flatten();
+        let containers = reader.many("containers", containers::parse);
+        let gpus = reader.gpus();
+        let custom = reader.many("prom", prom::parse);
+        let top = reader.many("top", top::parse);
 
         let mut processes = counted;
-        if let Some(stat) = &stat {
+        // The kernel counts those of a guest with all others.
+        let is_guest = cgroup.is_some();
+        if let Some(processes) = processes.as_mut().filter(|_| is_guest) {
+            processes.blocked = None;
+        }
+        if let Some(stat) = stat.as_ref().filter(|_| !is_guest) {
             let processes = processes.get_or_insert_default();
             processes.running = stat.running;
             processes.blocked = stat.blocked.or(processes.blocked);
         }
+        let loadavg = loadavg.filter(|_| !is_guest);
         if let Some(loadavg) = &loadavg {
             let processes = processes.get_or_insert_default();
             processes.running = processes.running.or(loadavg.running);
@@ -164,6 +206,7 @@ impl RawSample {
             system.kernel = kernel.release;
             system.architecture = kernel.architecture;
             system.cpu_cores = kernel.cpu_cores;
+            system.container = kernel.container;
         }
         if let Some(os) = os {
             let system = system.get_or_insert_default();
@@ -178,10 +221,20 @@ impl RawSample {
             system.cpu_cores = system.cpu_cores.or(counted);
         }
 
+        let (mut memory, mut swap) = match meminfo {
+            Some((memory, swap)) => (Some(memory), swap),
+            None => (None, None),
+        };
+        if let Some(cgroup) = &cgroup {
+            memory = memory.map(|host| cgroup.memory(&host).unwrap_or(host));
+            swap = swap.map(|host| cgroup.swap(&host).unwrap_or(host));
+        }
+
         Self {
             stat,
-            memory: meminfo.as_ref().map(|(memory, _)| memory.clone()),
-            swap: meminfo.and_then(|(_, swap)| swap),
+            cgroup,
+            memory,
+            swap,
             load: loadavg.map(|loadavg| loadavg.load),
             uptime_ms,
             boot_id,
@@ -192,6 +245,13 @@ impl RawSample {
             disks,
             interfaces,
             temperatures,
+            tcp_states,
+            units,
+            updates,
+            containers,
+            gpus,
+            custom,
+            top,
             system: system.filter(|system| *system != System::default()),
             faults,
         }
@@ -205,8 +265,14 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// The text of a section; that of one the node gave up is not whole.
+    fn text(&self, section: &str) -> Option<&'a str> {
+        let gave_up = self.answer.faults.iter().any(|fault| fault.section == section);
+        self.answer.text(section).filter(|_| !gave_up)
+    }
+
     fn one<T>(&mut self, section: &str, parse: fn(&str) -> Result<T, ParseError>) -> Option<T> {
-        match parse(self.answer.text(section)?) {
+        match parse(self.text(section)?) {
             Ok(value) => Some(value),
             Err(error) => {
                 self.fault(section, &error);
@@ -216,7 +282,7 @@ impl<'a> Reader<'a> {
     }
 
     fn many<T>(&mut self, section: &str, parse: fn(&str) -> Listed<T>) -> Option<Vec<T>> {
-        let listed = parse(self.answer.text(section)?);
+        let listed = parse(self.text(section)?);
         self.listed(section, listed)
     }
 
@@ -257,6 +323,15 @@ impl<'a> Reader<'a> {
         let inodes = answer.text("dfi").map(df::parse_inodes);
         let inodes = inodes.and_then(|listed| self.listed("dfi", listed));
         Some(df::join(&mounts, space, inodes.unwrap_or_default()))
+    }
+
+    fn gpus(&mut self) -> Option<Vec<Gpu>> {
+        let amd = self.many("amdgpu", gpus::parse_amd);
+        let nvidia = self.many("nvidia", gpus::parse_nvidia);
+        if amd.is_none() && nvidia.is_none() {
+            return None;
+        }
+        Some(amd.into_iter().chain(nvidia).flatten().collect())
     }
 
     fn temperatures(&mut self) -> Option<Vec<Temperature>> {

@@ -24,6 +24,54 @@ fn start(dir: &tempfile::TempDir, command: &str) -> Probe {
     Probe::start(Command::new("sh").arg("-c").arg(command).env("PATH", path))
 }
 
+/// A directory with an `nvidia-smi` that tells one GPU, or never ends once `hang` exists in it.
+fn hanging_nvidia() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("nvidia-smi");
+    let place = dir.path().display();
+    let script = format!(
+        "#!/bin/sh\n[ -e {place}/hang ] && exec sleep 3600\necho '0, NVIDIA L4, 88, 20112, 23034, 61, 68.25'\n"
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
+#[test]
+fn a_stuck_program_is_named_and_comes_last_from_then_on() {
+    let dir = hanging_nvidia();
+    let mut probe = start(&dir, &exec_command());
+    let sample = RawSample::parse(&probe.ask(Sections::RARE));
+    assert_eq!(sample.faults, []);
+    assert_eq!(sample.gpus.unwrap()[0].name, "0 NVIDIA L4");
+
+    std::fs::write(dir.path().join("hang"), "").unwrap();
+    for round in 0..2 {
+        let answer = probe.ask(Sections::RARE | Sections::TICK);
+        assert_eq!(answer.faults.len(), 1, "{:?}", answer.faults);
+        assert_eq!(answer.faults[0].section, "nvidia");
+        assert!(answer.faults[0].reason.contains("gave up"), "{:?}", answer.faults);
+        let sample = RawSample::parse(&answer);
+        assert!(sample.stat.is_some() && sample.tcp_states.is_some() && sample.containers.is_some());
+        assert_eq!(sample.gpus, None);
+        // Whatever stood behind it the first time is read before it the second time: its own
+        // heading is the last.
+        if round == 1 {
+            let last = answer.sections.last().unwrap();
+            assert_eq!((last.name.as_str(), last.text.as_str()), ("nvidia", ""));
+        }
+        let group = probe.group();
+        eventually("only the script itself is left", || {
+            processes_of_group(group).len() == 1
+        });
+    }
+
+    std::fs::remove_file(dir.path().join("hang")).unwrap();
+    let sample = RawSample::parse(&probe.ask(Sections::RARE));
+    assert_eq!(sample.faults, []);
+    assert_eq!(sample.gpus.map(|list| list.len()), Some(1));
+}
+
 #[test]
 fn a_hanging_filesystem_is_given_up_and_killed() {
     let dir = hanging_stat();

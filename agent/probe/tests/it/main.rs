@@ -7,6 +7,7 @@
 
 mod corpus;
 mod fixtures;
+mod guest;
 mod hang;
 mod local;
 mod properties;

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use gander_probe::script;
 use gander_probe::wire::{self, Answer, Decoder, Frame, Hello, Limits, Sections};
 
 /// No answer takes this long, on however busy a machine.
@@ -45,6 +46,7 @@ impl Probe {
             hello: Hello {
                 protocol: 0,
                 os: String::new(),
+                wants_more: false,
             },
             stdin: child.stdin.take(),
             child,
@@ -55,6 +57,10 @@ impl Probe {
         match probe.next_frame() {
             Frame::Hello(hello) => probe.hello = hello,
             Frame::Answer(answer) => panic!("an answer before the greeting: {answer:?}"),
+        }
+        if probe.hello.wants_more {
+            let stdin = probe.stdin.as_mut().unwrap();
+            stdin.write_all(script::second_line().as_bytes()).unwrap();
         }
         probe
     }

@@ -2,46 +2,46 @@
 //!
 //! `/proc` can hang too (a dead NFS mount hangs `statvfs`), and a thread that hangs in the
 //! kernel cannot be stopped. So each read has a thread of its own, outside the runtime (whose
-//! end would wait for it), at most one for the fast sections and one for the slow ones.
+//! end would wait for it), at most one for the fast sections, one for the slow and one for the rare ones.
 
 use std::time::Duration;
 
 use gander_probe::{Answer, Sections, lane::Lane};
 use tokio::{sync::oneshot, time::timeout};
 
-/// How long the slow sections may hold up a poll.
-const SLOW_LIMIT: Duration = Duration::from_secs(2);
+/// How long the slow or the rare sections may hold up a poll.
+const HEAVY_LIMIT: Duration = Duration::from_secs(2);
 
 /// Reads this machine.
 #[derive(Default)]
 pub(super) struct LocalReader {
     fast: Lane,
     slow: Lane,
+    rare: Lane,
 }
 
 /// What one poll of this machine brought.
 pub(super) struct LocalAnswers {
     /// The fast sections.
     pub(super) fast: Answer,
-    /// The slow ones, if they were asked for: or why there are none.
-    pub(super) slow: Option<Result<Answer, String>>,
+    /// Of the slow and the rare ones those that were asked for: what they told, or why there is nothing.
+    pub(super) heavy: Vec<(Sections, Result<Answer, String>)>,
 }
 
 impl LocalReader {
-    /// Reads `sections`; the slow ones may be missing. The error is the reason, for a person.
+    /// Reads `sections`; the slow and the rare ones may be missing. The error is the reason, for a person.
     pub(super) async fn read(&self, sections: Sections, limit: Duration) -> Result<LocalAnswers, String> {
-        let mut fast = Sections::TICK;
-        if sections.contains(Sections::FACTS) {
-            fast = fast | Sections::FACTS;
-        }
+        let fast = Sections::TICK | (sections & (Sections::FACTS | Sections::TOP));
         let fast = run(&self.fast, limit, move || gander_probe::local::read(fast)).await?;
-        let slow = if sections.contains(Sections::SLOW) {
-            let limit = SLOW_LIMIT.min(limit);
-            Some(run(&self.slow, limit, || gander_probe::local::read(Sections::SLOW)).await)
-        } else {
-            None
-        };
-        Ok(LocalAnswers { fast, slow })
+        let mut heavy = Vec::new();
+        for (part, lane) in [(Sections::SLOW, &self.slow), (Sections::RARE, &self.rare)] {
+            if sections.contains(part) {
+                let limit = HEAVY_LIMIT.min(limit);
+                let outcome = run(lane, limit, move || gander_probe::local::read(part)).await;
+                heavy.push((part, outcome));
+            }
+        }
+        Ok(LocalAnswers { fast, heavy })
     }
 }
 

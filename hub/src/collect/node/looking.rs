@@ -39,21 +39,27 @@ impl Node {
             .read(sections, limit)
             .await
             .map_err(|reason| about_this_machine(name).local(&reason))?;
-        let mut sight = self.digest(&answers.fast, Sections::FACTS, None);
-        match answers.slow {
-            Some(Ok(answer)) => {
-                let mut slow = self.digest(&answer, Sections::SLOW, None).snapshot;
-                slow.faults.append(&mut sight.snapshot.faults);
-                sight.snapshot.merge(slow);
+        let mut sight = self.digest(&answers.fast, Sections::FACTS | (sections & Sections::TOP), None);
+        for (asked, outcome) in answers.heavy {
+            match outcome {
+                Ok(answer) => {
+                    let mut heavy = self.digest(&answer, asked, None).snapshot;
+                    heavy.faults.append(&mut sight.snapshot.faults);
+                    sight.snapshot.merge(heavy);
+                }
+                Err(reason) => {
+                    self.note_asked(asked);
+                    let section = if asked == Sections::SLOW {
+                        "filesystems"
+                    } else {
+                        "prom"
+                    };
+                    sight.snapshot.faults.push(SectionFault {
+                        section: section.into(),
+                        reason,
+                    });
+                }
             }
-            Some(Err(reason)) => {
-                self.last_slow = Some(Instant::now());
-                sight.snapshot.faults.push(SectionFault {
-                    section: "filesystems".into(),
-                    reason,
-                });
-            }
-            None => {}
         }
         sight.contact = first.then_some(Contact { host_key: None });
         Ok(sight)
@@ -118,6 +124,13 @@ impl Node {
         if pace::slow_due(since(self.last_slow), self.interval) && !self.slow_is_held() {
             sections = sections | Sections::SLOW;
         }
+        let with_slow = sections.contains(Sections::SLOW);
+        if pace::rare_due(since(self.last_rare), self.interval, with_slow) && !self.slow_is_held() {
+            sections = sections | Sections::RARE;
+        }
+        if self.signals.is_focused() && pace::top_due(since(self.last_top), self.step()) {
+            sections = sections | Sections::TOP;
+        }
         if pace::facts_due(since(self.last_facts), self.interval) {
             sections = sections | Sections::FACTS;
         }
@@ -130,10 +143,10 @@ impl Node {
             .is_some_and(|hold| Instant::now() < hold.until)
     }
 
-    /// A poll timed out. If it asked for the slow sections, they may be the reason: the next
+    /// A poll timed out. If it asked for the slow or the rare sections, they may be the reason: the next
     /// ones go without, so that a node with a dead mount is still read.
     fn suspect_slow(&mut self, asked: Sections) {
-        if asked.contains(Sections::SLOW) {
+        if asked.intersects(Sections::SLOW | Sections::RARE) {
             let pause = self
                 .slow_hold
                 .as_ref()
@@ -145,16 +158,27 @@ impl Node {
         }
     }
 
+    /// These were asked for just now.
+    fn note_asked(&mut self, asked: Sections) {
+        let now = Some(Instant::now());
+        for (sections, last) in [
+            (Sections::FACTS, &mut self.last_facts),
+            (Sections::SLOW, &mut self.last_slow),
+            (Sections::RARE, &mut self.last_rare),
+            (Sections::TOP, &mut self.last_top),
+        ] {
+            if asked.contains(sections) {
+                *last = now;
+            }
+        }
+    }
+
     /// Turns an answer to `asked` into a snapshot.
     fn digest(&mut self, answer: &Answer, asked: Sections, contact: Option<Contact>) -> Sight {
-        let now = Instant::now();
         let at_ms = i64::try_from(self.shared.origin.elapsed().as_millis()).unwrap_or(i64::MAX);
         let mut snapshot = self.differ.advance(RawSample::parse(answer), at_ms);
-        if asked.contains(Sections::FACTS) {
-            self.last_facts = Some(now);
-        }
-        if asked.contains(Sections::SLOW) {
-            self.last_slow = Some(now);
+        self.note_asked(asked);
+        if asked.intersects(Sections::SLOW | Sections::RARE) {
             self.slow_hold = None;
         } else if self.slow_is_held() {
             snapshot.faults.push(SectionFault {

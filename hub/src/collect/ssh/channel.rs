@@ -156,7 +156,15 @@ impl ProbeChannel {
                 "",
             )),
             Frame::Hello(hello) if hello.os != "Linux" => Err(self.hop.about().not_linux(&hello.os)),
-            Frame::Hello(_) => Ok(()),
+            Frame::Hello(hello) => {
+                if hello.wants_more {
+                    let rest = script::second_line().into_bytes();
+                    if self.channel.data_bytes(rest).await.is_err() {
+                        return Err(self.ended(Stage::Probe).await);
+                    }
+                }
+                Ok(())
+            }
             Frame::Answer(_) => Err(self.hop.about().probe_failed("it answered before it was asked", "")),
         }
     }

@@ -1108,6 +1108,21 @@ export interface components {
          * @enum {string}
          */
         CollectErrorCode: "unknown_host" | "connection_refused" | "no_route" | "timeout" | "protocol" | "password_refused" | "key_refused" | "key_unreadable" | "no_credential" | "login_method" | "host_key_changed" | "jump_host" | "disconnected" | "probe_failed" | "too_much_output" | "not_linux" | "local" | "agent_silent";
+        /** @description One container. */
+        Container: {
+            /**
+             * Format: int32
+             * @description CPU use since it was last read, in thousandths of a core; absent until it was seen twice.
+             */
+            cpu_millicores: number | null;
+            /**
+             * Format: int64
+             * @description Memory it holds, without file caches that nobody used lately.
+             */
+            memory_bytes: number | null;
+            /** @description Its name where that can be read, else the beginning of its id. */
+            name: string;
+        };
         /** @description How many rows a deletion would remove. */
         CountAnswer: {
             /**
@@ -1116,25 +1131,38 @@ export interface components {
              */
             count: number;
         };
-        /** @description CPU use over the time since the poll before, in tenths of a percent of all cores. */
+        /**
+         * @description CPU use over the time since the poll before, in tenths of a percent of all cores; of a guest that
+         *     shares its host's kernel (LXC, Docker), in tenths of a percent of what it may use.
+         */
         Cpu: {
-            /** @description Use of each core, in the kernel's order. */
+            /** @description Use of each core, in the kernel's order; empty in such a guest, whose cores are its host's. */
             cores_permille: number[];
             /**
              * Format: int32
-             * @description Time idle while a disk request was open.
+             * @description Time idle while a disk request was open; absent in such a guest.
              */
-            iowait_permille: number;
+            iowait_permille: number | null;
             /**
              * Format: int32
-             * @description Time taken by the hypervisor for other guests.
+             * @description How much of the machine such a guest may use, in thousandths of a core.
              */
-            steal_permille: number;
+            limit_millicores: number | null;
+            /**
+             * Format: int32
+             * @description Time taken by the hypervisor for other guests; absent in such a guest.
+             */
+            steal_permille: number | null;
             /**
              * Format: int32
              * @description Time in the kernel, interrupts included.
              */
             system_permille: number;
+            /**
+             * Format: int32
+             * @description Share of the periods of its quota in which such a guest was held back; absent without a quota.
+             */
+            throttled_permille: number | null;
             /**
              * Format: int32
              * @description 1000 minus idle and iowait.
@@ -1145,6 +1173,16 @@ export interface components {
              * @description Time in user mode, nice included.
              */
             user_permille: number;
+        };
+        /** @description One value out of a `*.prom` file. */
+        Custom: {
+            /** @description Name and labels as in the file, spaces between them removed: `backup_age_seconds{job="db"}`. */
+            series: string;
+            /**
+             * Format: int64
+             * @description The value in thousandths.
+             */
+            value_thousandths: number;
         };
         /**
          * @description What a person says of a machine that waits.
@@ -1411,6 +1449,36 @@ export interface components {
              */
             values_a_day: number;
         };
+        /** @description One graphics processor. */
+        Gpu: {
+            /**
+             * Format: int64
+             * @description Memory of its own.
+             */
+            memory_total_bytes: number | null;
+            /**
+             * Format: int64
+             * @description Memory of its own in use.
+             */
+            memory_used_bytes: number | null;
+            /**
+             * Format: int64
+             * @description Its temperature, in thousandths of a degree Celsius.
+             */
+            millicelsius: number | null;
+            /**
+             * Format: int32
+             * @description What it draws, in thousandths of a watt.
+             */
+            milliwatts: number | null;
+            /** @description `0 NVIDIA L4`, `card0`. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Share of the time in which it computed.
+             */
+            usage_permille: number | null;
+        };
         /** @description Whether the hub does its work. */
         Health: {
             /** @description Each check by name: `store`, `ingest`. */
@@ -1649,7 +1717,10 @@ export interface components {
             /** @description `Debian GNU/Linux 12 (bookworm)`. */
             os: string;
         };
-        /** @description Physical memory in bytes. `used` is `total - available`. */
+        /**
+         * @description Physical memory in bytes. `used` is `total - available`. Of a guest that shares its host's kernel
+         *     (LXC, Docker) its own: `total` is its limit, or its host's memory where it has none.
+         */
         Memory: {
             /**
              * Format: int64
@@ -1658,14 +1729,14 @@ export interface components {
             available_bytes: number;
             /**
              * Format: int64
-             * @description Block device buffers.
+             * @description Block device buffers; absent where nobody counts them.
              */
-            buffers_bytes: number;
+            buffers_bytes: number | null;
             /**
              * Format: int64
-             * @description Page cache and reclaimable slab.
+             * @description Page cache and reclaimable slab; absent where nobody counts them.
              */
-            cached_bytes: number;
+            cached_bytes: number | null;
             /**
              * Format: int64
              * @description Memory used for nothing at all.
@@ -2289,13 +2360,19 @@ export interface components {
         Snapshot: {
             /** @description `/proc/sys/kernel/random/boot_id`: changes with every boot. */
             boot_id: string | null;
+            /** @description Containers that run on this machine, as their cgroups tell. */
+            containers: components["schemas"]["Container"][] | null;
             cpu: components["schemas"]["Cpu"] | null;
+            /** @description What the owner of the machine wrote into `*.prom` files for us. */
+            custom: components["schemas"]["Custom"][] | null;
             /** @description Block devices; rates are absent until a device was seen twice. */
             disks: components["schemas"]["Disk"][] | null;
             /** @description Sections that were asked for and could not be read, with the reason. */
             faults: components["schemas"]["SectionFault"][];
             /** @description Local filesystems. */
             filesystems: components["schemas"]["Filesystem"][] | null;
+            /** @description Graphics processors. */
+            gpus: components["schemas"]["Gpu"][] | null;
             /** @description Network interfaces; rates are absent until an interface was seen twice. */
             interfaces: components["schemas"]["Interface"][] | null;
             load: components["schemas"]["Load"] | null;
@@ -2305,8 +2382,14 @@ export interface components {
             sockets: components["schemas"]["Sockets"] | null;
             swap: components["schemas"]["Swap"] | null;
             system: components["schemas"]["System"] | null;
+            /** @description TCP sockets by state, both address families. */
+            tcp_states: components["schemas"]["TcpState"][] | null;
             /** @description Temperature sensors. */
             temperatures: components["schemas"]["Temperature"][] | null;
+            /** @description The processes that use most CPU and most memory. Read while somebody looks; never stored. */
+            top_processes: components["schemas"]["TopProcess"][] | null;
+            units: components["schemas"]["Units"] | null;
+            updates: components["schemas"]["Updates"] | null;
             /**
              * Format: int64
              * @description Seconds since boot.
@@ -2488,6 +2571,11 @@ export interface components {
             /** @description Hardware name, as `uname -m`. */
             architecture: string | null;
             /**
+             * @description What kind of guest that shares its host's kernel: `docker`, `lxc`, `podman`, …; absent on
+             *     physical and virtual machines.
+             */
+            container: string | null;
+            /**
              * Format: int32
              * @description Cores the kernel schedules on.
              */
@@ -2509,6 +2597,16 @@ export interface components {
             ages: components["schemas"]["RetentionAges"];
             /** @description The tag. */
             tag: string;
+        };
+        /** @description How many TCP sockets are in one state. */
+        TcpState: {
+            /**
+             * Format: int32
+             * @description How many.
+             */
+            count: number;
+            /** @description `established`, `listen`, `time_wait`, … */
+            state: string;
         };
         /** @description One temperature sensor. */
         Temperature: {
@@ -2581,11 +2679,61 @@ export interface components {
              */
             role: components["schemas"]["Role"];
         };
+        /** @description One process. */
+        TopProcess: {
+            /**
+             * Format: int32
+             * @description CPU use since it was last read, in thousandths of a core; absent until it was seen twice.
+             */
+            cpu_millicores: number | null;
+            /**
+             * Format: int64
+             * @description Resident memory.
+             */
+            memory_bytes: number;
+            /** @description The kernel's name for it: the program's, at most 15 bytes. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Its number.
+             */
+            pid: number;
+            /** @description Whose it is: a name, or a number where the machine has no name for it. */
+            user: string;
+        };
         /**
          * @description How the hub reads a server.
          * @enum {string}
          */
         Transport: "auto" | "ssh" | "agent" | "local";
+        /** @description Units of systemd that failed. */
+        Units: {
+            /**
+             * Format: int32
+             * @description How many.
+             */
+            failed: number;
+            /** @description Their names, at most 32 of them. */
+            failed_names: string[];
+        };
+        /** @description What waits to be installed or to take effect, as files on the machine tell; what none tells is absent. */
+        Updates: {
+            /**
+             * Format: int32
+             * @description Packages that a newer version is known of.
+             */
+            pending: number | null;
+            /**
+             * Format: int32
+             * @description Whether what was installed asks for a reboot: 1 or 0.
+             */
+            reboot_required: number | null;
+            /**
+             * Format: int32
+             * @description Those of them that close a security hole.
+             */
+            security: number | null;
+        };
         /** @description Somebody who logs in with a name and a password. */
         User: {
             /** @description When the account was made. */

@@ -37,8 +37,16 @@ export const charts: ChartSpec[] = [
     stacked: true,
     top: 100,
   },
-  { name: 'cores', group: 'cpu', metrics: ['cpu.core_usage'], unit: 'percent', top: 100 },
-  { name: 'load', group: 'cpu', metrics: ['load.1', 'load.5', 'load.15'], unit: 'number' },
+  { name: 'cores', group: 'cpu', metrics: ['cpu.core_usage'], unit: 'percent', top: 100, optional: true },
+  {
+    name: 'throttled',
+    group: 'cpu',
+    metrics: ['cpu.throttled'],
+    unit: 'percent',
+    top: 100,
+    optional: true,
+  },
+  { name: 'load', group: 'cpu', metrics: ['load.1', 'load.5', 'load.15'], unit: 'number', optional: true },
   { name: 'memoryUse', group: 'memory', metrics: ['memory.usage'], unit: 'percent', top: 100 },
   {
     name: 'memory',
@@ -96,6 +104,7 @@ export const charts: ChartSpec[] = [
     metrics: ['sockets.tcp', 'sockets.tcp_time_wait', 'sockets.udp'],
     unit: 'count',
   },
+  rare('network', 'tcp', ['tcp.sockets'], 'count'),
   { name: 'processes', group: 'system', metrics: ['processes.total', 'processes.threads'], unit: 'count' },
   { name: 'running', group: 'system', metrics: ['processes.running', 'processes.blocked'], unit: 'count' },
   {
@@ -106,7 +115,21 @@ export const charts: ChartSpec[] = [
     optional: true,
     slow: true,
   },
+  rare('system', 'failedUnits', ['units.failed'], 'count'),
+  rare('system', 'updates', ['updates.pending', 'updates.security'], 'count'),
+  rare('system', 'containerCpu', ['container.cpu'], 'number'),
+  rare('system', 'containerMemory', ['container.memory'], 'bytes'),
+  rare('system', 'gpuUse', ['gpu.usage'], 'percent'),
+  rare('system', 'gpuMemory', ['gpu.memory_used'], 'bytes'),
+  rare('system', 'gpuTemperature', ['gpu.temperature'], 'celsius'),
+  rare('system', 'gpuPower', ['gpu.power'], 'number'),
+  rare('system', 'custom', ['custom.value'], 'number'),
 ];
+
+/** A chart of what is read once a minute, shown where there is such a thing. */
+function rare(group: ChartGroup, name: ChartName, metrics: Metric[], unit: Unit): ChartSpec {
+  return { name, group, metrics, unit, optional: true, slow: true };
+}
 
 /** What makes a series of a chart: metric and label. */
 export function seriesKey(metric: string, label: string): string {
@@ -129,6 +152,7 @@ export function liveValues(snapshot: Snapshot): Values {
     put('cpu.system', '', cpu.system_permille, 10);
     put('cpu.iowait', '', cpu.iowait_permille, 10);
     put('cpu.steal', '', cpu.steal_permille, 10);
+    put('cpu.throttled', '', cpu.throttled_permille, 10);
     cpu.cores_permille.forEach((core, index) => put('cpu.core_usage', String(index), core, 10));
   }
   if (memory) {
@@ -179,6 +203,23 @@ export function liveValues(snapshot: Snapshot): Values {
   }
   for (const { sensor, millicelsius } of snapshot.temperatures ?? []) {
     put('temperature', sensor, millicelsius, 1000);
+  }
+  put('units.failed', '', snapshot.units?.failed);
+  put('updates.pending', '', snapshot.updates?.pending);
+  put('updates.security', '', snapshot.updates?.security);
+  for (const { state, count } of snapshot.tcp_states ?? []) put('tcp.sockets', state, count);
+  for (const { name, cpu_millicores, memory_bytes } of snapshot.containers ?? []) {
+    put('container.cpu', name, cpu_millicores, 1000);
+    put('container.memory', name, memory_bytes);
+  }
+  for (const gpu of snapshot.gpus ?? []) {
+    put('gpu.usage', gpu.name, gpu.usage_permille, 10);
+    put('gpu.memory_used', gpu.name, gpu.memory_used_bytes);
+    put('gpu.temperature', gpu.name, gpu.millicelsius, 1000);
+    put('gpu.power', gpu.name, gpu.milliwatts, 1000);
+  }
+  for (const { series, value_thousandths } of snapshot.custom ?? []) {
+    put('custom.value', series, value_thousandths, 1000);
   }
   return values;
 }

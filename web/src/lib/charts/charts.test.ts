@@ -33,6 +33,8 @@ const snapshot: Snapshot = {
     system_permille: 123,
     iowait_permille: 0,
     steal_permille: 0,
+    throttled_permille: null,
+    limit_millicores: null,
     cores_permille: [423],
   },
   memory: {
@@ -54,6 +56,13 @@ const snapshot: Snapshot = {
   disks: [{ device: 'sda', rates: null }],
   interfaces: null,
   temperatures: null,
+  tcp_states: null,
+  units: null,
+  updates: null,
+  containers: null,
+  gpus: null,
+  custom: null,
+  top_processes: null,
   system: null,
   faults: [],
 };
