@@ -194,7 +194,7 @@ pub fn command(settings: &AgentSettings, base_url: &str, script: &str, token: &s
     format!(
         "f=$(mktemp) && {{ curl -fsSL -o \"$f\" {base_url}/install.sh || wget -qO \"$f\" {base_url}/install.sh; }} && \
          echo \"{sha256}  $f\" | sha256sum -c >/dev/null && \
-         $(command -v sudo) sh \"$f\" --hub {hub} --ca {ca} --token {token}; rm -f \"$f\""
+         $(command -v sudo) sh \"$f\" --hub {hub} --ca {ca} --token {token}; s=$?; rm -f \"$f\"; [ $s = 0 ]"
     )
 }
 
