@@ -155,7 +155,8 @@ impl Session {
             biased;
             () = stop.cancelled() => return self.say_goodbye().await,
             end = ended(self.orders.clone()) => return Err(end),
-            greeted = tokio::time::timeout(PATIENCE, self.greet(up)) => {
+            // In a box: a stream that lives for weeks does not keep room for its first words.
+            greeted = tokio::time::timeout(PATIENCE, Box::pin(self.greet(up))) => {
                 greeted.map_err(|_| Status::deadline_exceeded("no hello or no answer to the first ping in time"))??;
             }
         }
@@ -225,7 +226,8 @@ impl Session {
 
     async fn take(&mut self, message: Up) -> Result<(), Status> {
         match message {
-            Up::Batch(batch) => self.batch(batch).await,
+            // In a box: between two batches a stream keeps no room for one.
+            Up::Batch(batch) => Box::pin(self.batch(batch)).await,
             Up::Pong(pong) => {
                 self.budget.spend(1, Instant::now());
                 if self.measure(&pong) {
