@@ -184,8 +184,9 @@ package() {
     return
   fi
   deb=$(basename "$(ls "$LAB"/packages/*.deb)")
-  docker cp "$LAB/packages/$deb" "$machine:/tmp/$deb"
-  check "it installs" run dpkg -i "/tmp/$deb"
+  # Not into /tmp, which is a file system that docker cp does not see.
+  copy_in "$LAB/packages/$deb" "/root/$deb" 644
+  check "it installs" run dpkg -i "/root/$deb"
   line=$(new_line "{\"name\":\"package\",\"server_id\":$(server_field id)}")
   # The installer's own words, for the program that is there already.
   # shellcheck disable=SC2046 # three options and their values
@@ -196,10 +197,10 @@ package() {
   confined
   check "removed, it is away but keeps who it is" run dpkg -r gander-agent
   check "its identity is there" run test -s "$state/identity.pem"
-  check "installed again" run dpkg -i "/tmp/$deb"
+  check "installed again" run dpkg -i "/root/$deb"
   check "it is active again" until_true 30 active
   check "purged" run dpkg -P gander-agent
-  run rm "/tmp/$deb"
+  run rm "/root/$deb"
   check "no file, no user, no group" same '' "$(leftovers | grep -v -- '-$')"
 }
 
