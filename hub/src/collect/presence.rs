@@ -159,20 +159,24 @@ mod tests {
         assert_eq!(agents.follow(ServerId(2)).now(), Presence::default());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_stream_that_says_nothing_puts_off_a_look_only_once() {
+    #[test]
+    fn a_stream_that_says_nothing_puts_off_a_look_only_once() {
         let agents = AgentPresence::new();
         let follower = agents.follow(SERVER);
-        let begun = Instant::now();
+        drop(agents.stream(SERVER));
+        let first = follower.now().opened;
+        assert!(first.is_some());
         for _ in 0..10 {
             drop(agents.stream(SERVER));
-            assert_eq!(follower.now().opened, Some(begun));
-            tokio::time::advance(std::time::Duration::from_secs(1)).await;
+            assert_eq!(follower.now().opened, first);
         }
         agents.stream(SERVER).heard();
-        tokio::time::advance(std::time::Duration::from_secs(1)).await;
         let _stream = agents.stream(SERVER);
-        assert_eq!(follower.now().opened, Some(Instant::now()), "it was heard since");
+        let now = follower.now();
+        assert!(
+            now.opened >= now.heard,
+            "opened anew, since it was heard in between"
+        );
     }
 
     #[tokio::test]
