@@ -117,6 +117,31 @@ impl Buckets {
             .unwrap_or_default()
     }
 
+    /// How many there are, all series together.
+    pub(super) fn len(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// The moment of the newest value of a series.
+    pub(super) fn newest(&self, series: usize) -> Option<i64> {
+        let own = &self.buckets[series * self.length..(series + 1) * self.length];
+        own.iter()
+            .rev()
+            .find(|bucket| bucket.count > 0)
+            .map(|bucket| bucket.last)
+    }
+
+    /// Takes over what others of the same step know of a series, so far as the times overlap.
+    pub(super) fn copy_from(&mut self, series: usize, other: &Self, theirs: usize) {
+        let distance = (self.start - other.start) / self.step;
+        let theirs = &other.buckets[theirs * other.length..(theirs + 1) * other.length];
+        for (own, index) in self.of_mut(series).iter_mut().zip(distance..) {
+            if let Some(bucket) = usize::try_from(index).ok().and_then(|index| theirs.get(index)) {
+                *own = *bucket;
+            }
+        }
+    }
+
     /// Adds values in order of time. Moments outside the time are ignored.
     pub(super) fn add_run(&mut self, series: usize, times: &[i64], values: &[i64]) {
         let (start, step) = (self.start, self.step);

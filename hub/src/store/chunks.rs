@@ -48,13 +48,13 @@ macro_rules! block_columns {
 }
 pub(super) use block_columns;
 
-/// Blocks of some servers in one tier that reach into a time. The servers' order leads.
+/// Blocks of some servers in one tier that reach into a time, which begins for each at its own moment. The servers' order leads.
 pub(super) const FIND: &str = concat!(
     "SELECT ",
     block_columns!(),
     " FROM json_each(?1) AS wanted CROSS JOIN block
-      ON block.server_id = wanted.value AND block.tier = ?2 AND block.last_at >= ?3
-      WHERE block.first_at < ?4 AND block.rolled <= ?5"
+      ON block.server_id = wanted.value ->> 0 AND block.tier = ?2 AND block.last_at >= wanted.value ->> 1
+      WHERE block.first_at < ?3 AND block.rolled <= ?4"
 );
 
 /// A block read so far as it is needed.
@@ -117,10 +117,21 @@ pub(super) async fn find(
     (from, to): (i64, i64),
     unrolled: bool,
 ) -> Result<Vec<BlockRow>> {
+    let wanted: Vec<(i64, i64)> = servers.iter().map(|server| (*server, from)).collect();
+    find_from(connection, &wanted, tier, to, unrolled).await
+}
+
+/// [`find`] with a beginning for each server.
+pub(super) async fn find_from(
+    connection: &mut SqliteConnection,
+    wanted: &[(i64, i64)],
+    tier: i64,
+    to: i64,
+    unrolled: bool,
+) -> Result<Vec<BlockRow>> {
     let rows = sqlx::query(FIND)
-        .bind(to_json(servers)?)
+        .bind(to_json(wanted)?)
         .bind(tier)
-        .bind(from)
         .bind(to)
         .bind(!unrolled)
         .fetch_all(connection)

@@ -88,6 +88,7 @@ impl Store {
         }
         write.commit().await?;
 
+        self.inner.recall.arrived(&rows);
         if pinned {
             self.servers_changed();
         }

@@ -1,9 +1,12 @@
 //! One metric over many servers at once: a line each, the busiest first, and the fleet as a whole.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::buckets::{Bucket, Buckets, EMPTY, MAX_POINTS};
 use super::plan::Plan;
+use super::recall::{Answer, Question, Recall};
+use super::source::Damage;
 use super::words::from_json;
 use super::{FleetAnswer, FleetGroup, FleetLine, FleetQuery, GroupBy, Result, SeriesPoints, Store};
 use super::{query, source};
@@ -29,7 +32,13 @@ impl Store {
     /// # Errors
     /// The database cannot be read. A row or block that is damaged is left out and counted instead.
     pub async fn fleet(&self, query: &FleetQuery) -> Result<FleetAnswer> {
+        self.fleet_by(query, &self.inner.recall).await
+    }
+
+    /// [`Store::fleet`] with another memory of what was answered before.
+    pub(super) async fn fleet_by(&self, query: &FleetQuery, recall: &Recall) -> Result<FleetAnswer> {
         let (from, to) = (query.from.0, query.to.0);
+        let marks = self.marks();
         let mut connection = self.read().await?;
         let servers: Vec<(i64, String, Option<String>)> =
             sqlx::query_as("SELECT id, tags, group_name FROM server ORDER BY id")
@@ -63,10 +72,28 @@ impl Store {
         let finest = query::finest(&mut connection, &ids, from).await?;
         let step = query::step(query.step, (from, to), points, affordable, 0, finest);
         let mut buckets = Buckets::new(from, to, step, plan.slots.len());
-        let (tier, span) = (query::tier_of(step), buckets.span());
-        let damage = source::read(&mut connection, &plan, &ids, tier, span, &mut buckets).await?;
+        let question = Question {
+            metric: query.metric,
+            label: query.label.clone(),
+            step,
+        };
+        let rest = recall.resume(&question, &marks, &plan.slots, &mut buckets);
+        let (tier, to) = (query::tier_of(step), buckets.span().1);
+        let mut damage = source::read(&mut connection, &plan, &rest.whole, tier, to, &mut buckets).await?;
+        // What has come since is in no roll-up alone.
+        damage += source::read(&mut connection, &plan, &rest.newer, 0, to, &mut buckets).await?;
         drop(connection);
-        for (slot, found) in plan.slots.iter().enumerate() {
+        let known = Arc::new(Answer {
+            question,
+            slots: plan.slots,
+            buckets,
+            marks,
+        });
+        let (slots, buckets) = (&known.slots, &known.buckets);
+        if damage == Damage::default() {
+            recall.keep(Arc::clone(&known));
+        }
+        for (slot, found) in slots.iter().enumerate() {
             if let Ok(index) = members.binary_search_by_key(&found.server_id.0, |member| member.id) {
                 members[index].slots.push(slot);
             }
@@ -100,7 +127,7 @@ impl Store {
             .map(|(number, line)| {
                 let member = &members[*number];
                 let label = match member.slots.as_slice() {
-                    [slot] => plan.slots[*slot].key.label.clone(),
+                    [slot] => slots[*slot].key.label.clone(),
                     _ => String::new(),
                 };
                 let whole = line.iter().fold(EMPTY, |mut all, bucket| {

@@ -26,7 +26,7 @@ use super::merge::{FAN_IN, SIZES, Sizes, block_of, choose, merged, rolled};
 use super::rollup::STEPS;
 use super::table::Gathered;
 use super::words::to_json;
-use super::{Result, Store, StoreError};
+use super::{Result, Store, StoreError, write_back};
 use crate::model::Timestamp;
 
 /// Fewer rows are folded when the newest of them is this old: the server is gone, or slow.
@@ -64,8 +64,8 @@ struct Swap {
 
 impl Store {
     /// Folds for about as long as `budget`: rows into blocks, blocks into larger ones and into
-    /// roll-ups, and sweeps up the bytes of blocks that are gone. Changes no answer; may be dropped
-    /// or killed at any instant.
+    /// roll-ups, sweeps up the bytes of blocks that are gone, and writes the log back. Changes no
+    /// answer; may be dropped or killed at any instant.
     ///
     /// # Errors
     /// The database cannot be read or written. What was folded until then stays folded.
@@ -82,6 +82,7 @@ impl Store {
     ) -> Result<FoldReport> {
         let begun = Instant::now();
         let mut report = FoldReport::default();
+        let mut written_back = begun;
         let mut servers = self.foldable(sizes, now).await?;
         servers.extend(self.unsettled().await?);
         for server_id in servers {
@@ -90,6 +91,10 @@ impl Store {
             while begun.elapsed() < budget && !settled {
                 settled = !self.fold_rows(sizes, server_id, i64::MAX, &mut report).await?
                     && !self.merge_some(sizes, server_id, &mut report).await?;
+                if written_back.elapsed() >= write_back::EVERY {
+                    self.write_back().await?;
+                    written_back = Instant::now();
+                }
             }
             if !settled {
                 report.more = true;
@@ -104,9 +109,11 @@ impl Store {
             write.commit().await?;
             report.longest_write = report.longest_write.max(held.elapsed());
             if !more {
+                self.write_back().await?;
                 return Ok(report);
             }
         }
+        self.write_back().await?;
         report.more = true;
         Ok(report)
     }
@@ -341,7 +348,8 @@ impl Store {
         self.inner.deletions.load(Ordering::Acquire)
     }
 
-    /// To be called inside every transaction that deletes samples or blocks of them.
+    /// To be called inside every transaction that deletes samples or blocks of them, which folding
+    /// must see, and again after its commit, for readers whose view began in between.
     pub(super) fn samples_are_deleted(&self) {
         self.inner.deletions.fetch_add(1, Ordering::AcqRel);
     }

@@ -69,7 +69,7 @@ async fn latest_values(
 ) -> Result<Option<Box<Snapshot>>> {
     let span = (newest - LOOK_BACK_MS + 1, newest + 1);
     let mut found = Newest::default();
-    source::read(connection, plan, &[server_id], 0, span, &mut found).await?;
+    source::read(connection, plan, &[(server_id, span.0)], 0, span.1, &mut found).await?;
     // A section is taken whole from one sample: what was unmounted since must not come back.
     let mut sections: HashMap<&str, i64> = HashMap::new();
     for (slot, (taken_at, _)) in &found.0 {

@@ -35,6 +35,7 @@ mod open;
 mod people;
 mod plan;
 mod query;
+mod recall;
 mod remove;
 mod repair;
 mod restore;
@@ -54,6 +55,7 @@ mod table;
 mod types;
 mod verify;
 mod words;
+mod write_back;
 
 #[cfg(test)]
 mod tests;

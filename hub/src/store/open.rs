@@ -20,8 +20,10 @@ use sqlx::{Connection, Sqlite};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::layout::LayoutCache;
+use super::recall::Recall;
 use super::retention::Ages;
 use super::seal::{KEY_CHECK, Place};
+use super::write_back::LAST_RESORT_PAGES;
 use super::{MasterKey, Result, StoreError};
 use crate::model::{ServerId, Timestamp};
 
@@ -50,6 +52,8 @@ pub(super) struct Inner {
     /// The one connection that writes; its lock is fair.
     pub(super) writer: Arc<Mutex<Writer>>,
     pub(super) readers: SqlitePool,
+    /// Writes the log back; opened when it is first needed.
+    pub(super) copier: Mutex<Option<SqliteConnection>>,
     pub(super) servers_changed: watch::Sender<u64>,
     /// How long samples are kept while the database says nothing of it.
     pub(super) configured_ages: std::sync::Mutex<Ages>,
@@ -57,6 +61,7 @@ pub(super) struct Inner {
     unsettled: std::sync::Mutex<Option<BTreeSet<i64>>>,
     /// Rises with every deletion of samples.
     pub(super) deletions: AtomicU64,
+    pub(super) recall: Recall,
     pub(super) agents_changed: watch::Sender<u64>,
     /// Values not kept since the start, by server.
     dropped_values: std::sync::Mutex<HashMap<ServerId, u64>>,
@@ -161,6 +166,7 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("journal_size_limit", WAL_LIMIT_BYTES.to_string())
+            .pragma("wal_autocheckpoint", LAST_RESORT_PAGES.to_string())
             .pragma("temp_store", "memory")
             .pragma("trusted_schema", "off");
         let mut connection = SqliteConnection::connect_with(&options.pragma("cache_size", "-32000"))
@@ -198,10 +204,12 @@ impl Store {
                     cache: LayoutCache::default(),
                 })),
                 readers,
+                copier: Mutex::default(),
                 servers_changed: watch::Sender::new(0),
                 configured_ages: std::sync::Mutex::default(),
                 unsettled: std::sync::Mutex::default(),
                 deletions: AtomicU64::new(0),
+                recall: Recall::default(),
                 agents_changed: watch::Sender::new(0),
                 dropped_values: std::sync::Mutex::default(),
             }),
@@ -232,6 +240,9 @@ impl Store {
     /// Writes the log back into the database file and closes it. Later calls fail.
     pub async fn close(&self) {
         self.inner.readers.close().await;
+        if let Some(copier) = self.inner.copier.lock().await.take() {
+            let _ = copier.close().await;
+        }
         let mut writer = self.inner.writer.lock().await;
         let Some(mut connection) = writer.connection.take() else {
             return;

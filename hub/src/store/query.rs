@@ -56,9 +56,9 @@ impl Store {
         let finest = finest(&mut connection, &[query.server_id.0], from).await?;
         let step = step(query.step, (from, to), points, affordable, spacing, finest);
         let mut buckets = Buckets::new(from, to, step, plan.slots.len());
-        let servers = [query.server_id.0];
         let (tier, span) = (tier_of(step), buckets.span());
-        let damage = source::read(&mut connection, &plan, &servers, tier, span, &mut buckets).await?;
+        let servers = [(query.server_id.0, span.0)];
+        let damage = source::read(&mut connection, &plan, &servers, tier, span.1, &mut buckets).await?;
         drop(connection);
         if damage.rows > 0 {
             tracing::error!(

@@ -15,9 +15,9 @@ use crate::model::{Actor, Event, EventKind, ServerId, Timestamp};
 /// Rows deleted in one transaction.
 pub(super) const BATCH_ROWS: i64 = 2_000;
 /// Pages given back in one step.
-const VACUUM_PAGES: i64 = 500;
+const VACUUM_PAGES: i64 = 128;
 /// Retention leaves up to this share of the file free: it fills again at once.
-pub(super) const FREE_SHARE: i64 = 16;
+pub(super) const FREE_SHARE: i64 = 64;
 
 impl Store {
     /// How many samples [`Store::delete_samples`] would delete.
@@ -148,6 +148,7 @@ impl Store {
             self.samples_are_deleted();
             total += erase::before(connection, server_id, before).await?;
             write.commit().await?;
+            self.samples_are_deleted();
         }
         Ok(total.unsigned_abs())
     }
@@ -182,6 +183,7 @@ impl Store {
                 samples::count(connection, server_id, -samples).await?;
             }
             write.commit().await?;
+            self.samples_are_deleted();
             total += servers.len() as u64;
             if (servers.len() as i64) < BATCH_ROWS {
                 return Ok(total);
@@ -268,15 +270,9 @@ impl Store {
             }
             free = left;
         }
-        // In WAL the file shrinks when the log is written back. PASSIVE waits for no reader:
-        // where one is in the way, a later commit does it.
-        let mut writer = self.inner.writer.lock().await;
-        if let Some(connection) = &mut writer.connection {
-            sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
-                .fetch_all(connection)
-                .await?;
-        }
-        Ok(())
+        // In WAL the file shrinks when the log is written back; where a reader is in the way, a
+        // later commit does it.
+        self.write_back().await
     }
 }
 

@@ -252,6 +252,7 @@ impl Store {
         .execute(connection)
         .await?;
         write.commit().await?;
+        self.samples_are_deleted();
         Ok(gone.unsigned_abs())
     }
 }

@@ -57,7 +57,8 @@ impl Store {
         let ids: Vec<ServerId> = servers.iter().map(|id| ServerId(*id)).collect();
         let plan = Plan::load(&mut connection, &ids, &METRICS).await?;
         let mut sheet = Sheet::new(&plan, &keys);
-        let damage = source::read(&mut connection, &plan, &servers, 0, span, &mut sheet).await?;
+        let servers: Vec<(i64, i64)> = servers.iter().map(|server| (*server, span.0)).collect();
+        let damage = source::read(&mut connection, &plan, &servers, 0, span.1, &mut sheet).await?;
         page.unreadable_blocks += damage.blocks;
         sheet.finish(&mut page);
         Ok(page)

@@ -18,10 +18,10 @@ use super::plan::Plan;
 use super::rollup;
 use super::words::to_json;
 
-/// Rows of some servers in order of server and time.
+/// Rows of some servers in order of server and time, of each from its own moment on.
 pub(super) const SCAN: &str = "SELECT sample.server_id, taken_at, layout_id, cells
      FROM json_each(?1) AS wanted CROSS JOIN sample
-     ON sample.server_id = wanted.value AND taken_at >= ?2 AND taken_at < ?3";
+     ON sample.server_id = wanted.value ->> 0 AND taken_at >= wanted.value ->> 1 AND taken_at < ?2";
 
 /// Who takes the values. Values of one series may come in any order of time.
 pub(super) trait Sink {
@@ -40,34 +40,49 @@ pub(super) struct Damage {
     pub(super) blocks: u64,
 }
 
-/// Hands every wanted value of `[from, to)` to the sink: from the samples (tier 0), or from a
-/// roll-up and the samples that are not in it. With a roll-up, the borders lie between its buckets.
+impl std::ops::AddAssign for Damage {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.blocks += other.blocks;
+    }
+}
+
+/// Hands every wanted value of `[from, to)` to the sink, `from` being named with each server: from the
+/// samples (tier 0), or from a roll-up and the samples that are not in it. With a roll-up, the borders lie
+/// between its buckets.
 pub(super) async fn read(
     connection: &mut SqliteConnection,
     plan: &Plan,
-    servers: &[i64],
+    servers: &[(i64, i64)],
     tier: i64,
-    (from, to): (i64, i64),
+    to: i64,
     sink: &mut (impl Sink + Send),
 ) -> Result<Damage> {
+    if servers.is_empty() {
+        return Ok(Damage::default());
+    }
+    let begins: HashMap<i64, i64> = servers.iter().copied().collect();
+    let span = |loaded: &Loaded| {
+        let from = begins.get(&loaded.row.server_id).copied();
+        (from.unwrap_or(i64::MIN).max(loaded.row.first_at), to)
+    };
     let mut damage = Damage::default();
     let mut lost = Vec::new();
     let want = Want::Series(plan.slots_by_series());
     if tier > 0 {
-        let rows = chunks::find(connection, servers, tier, (from, to), false).await?;
+        let rows = chunks::find_from(connection, servers, tier, to, false).await?;
         chunks::load(connection, rows, want, &mut lost, |loaded, numbers| {
-            take_buckets(&loaded, numbers, plan, (from, to), sink)
+            take_buckets(&loaded, numbers, plan, span(&loaded), sink)
         })
         .await?;
     }
-    let rows = chunks::find(connection, servers, 0, (from, to), tier > 0).await?;
+    let rows = chunks::find_from(connection, servers, 0, to, tier > 0).await?;
     chunks::load(connection, rows, want, &mut lost, |loaded, numbers| {
-        take_samples(&loaded, numbers, plan, (from, to), sink)
+        take_samples(&loaded, numbers, plan, span(&loaded), sink)
     })
     .await?;
     let mut rows = sqlx::query(SCAN)
         .bind(to_json(servers)?)
-        .bind(from)
         .bind(to)
         .fetch(connection);
     while let Some(row) = rows.try_next().await? {
@@ -128,7 +143,6 @@ fn take_samples(
         columns.push((*number, pattern, directory.series(*number, bytes)?));
     }
     let ids: Vec<i64> = directory.ids().collect();
-    let from = from.max(loaded.row.first_at);
     for (number, pattern, values) in columns {
         let Some(slot) = plan.slots_by_series().get(&ids[number]) else {
             continue;
@@ -151,7 +165,6 @@ fn take_buckets(
 ) -> Result<(), Damaged> {
     let all = times_of(loaded, Shape::RollUp)?;
     let (directory, bytes) = (&loaded.directory, &loaded.bytes);
-    let from = from.max(loaded.row.first_at);
     let mut patterns = HashMap::new();
     let mut found = Vec::new();
     let ids: Vec<i64> = directory.ids().collect();

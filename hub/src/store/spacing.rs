@@ -2,12 +2,20 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::chunks::{self, Want};
+use super::chunks::{self, BlockRow, Want, block_columns};
 use super::{Result, source};
 use crate::model::ServerId;
 
 /// Samples looked at.
 const SAMPLES: usize = 50;
+
+/// The newest blocks of a server's samples that reach into a time.
+pub(super) const NEWEST_BLOCKS: &str = concat!(
+    "SELECT ",
+    block_columns!(),
+    " FROM block WHERE server_id = ?1 AND tier = 0 AND last_at >= ?2 AND first_at < ?3
+      ORDER BY last_at DESC LIMIT ?4"
+);
 
 /// The usual distance of the newest samples of `[from, to)`; 0 when there are too few to tell.
 pub(super) async fn newest(
@@ -38,10 +46,17 @@ pub(super) async fn moments(
     .bind(count as i64)
     .fetch_all(&mut *connection)
     .await?;
-    let mut blocks = chunks::find(connection, &[server_id], 0, (from, to), false).await?;
-    blocks.sort_unstable_by_key(|block| std::cmp::Reverse(block.last_at));
+    // A block has one sample at least: no more of them than samples are wanted.
+    let blocks = sqlx::query(NEWEST_BLOCKS)
+        .bind(server_id)
+        .bind(from)
+        .bind(to)
+        .bind(count as i64)
+        .fetch_all(&mut *connection)
+        .await?;
     let mut lost = Vec::new();
-    for block in blocks {
+    for block in &blocks {
+        let block = BlockRow::read(block)?;
         let oldest = newest.get(count - 1).copied();
         if oldest.is_some_and(|oldest| block.last_at < oldest) {
             break;

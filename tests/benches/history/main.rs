@@ -1,7 +1,7 @@
 //! gander's store beside Prometheus and VictoriaMetrics, fed the same samples of a loaded machine.
 //!
 //! `make bench ONLY=store`, or `cargo bench -p gander-e2e --bench history -- PART...` with the parts
-//! `sizes`, `classes`, `commits`, `week`, `year` (all by default). `RECORDING=FILE` names a
+//! `sizes`, `classes`, `commits`, `week`, `year`, `page` (all by default). `RECORDING=FILE` names a
 //! recording (`agent/probe/examples/record.rs`); without one, the short one in the repository is
 //! used. Figures depend on the machine; nothing is asserted. Prints tables in Markdown.
 
@@ -18,6 +18,7 @@
 
 mod fleet;
 mod ours;
+mod page;
 mod rivals;
 mod year;
 
@@ -34,7 +35,7 @@ use fleet::Fleet;
 use ours::{Filled, Ours, commit_times};
 use rivals::Kind;
 
-const PARTS: [&str; 5] = ["sizes", "classes", "commits", "week", "year"];
+const PARTS: [&str; 6] = ["sizes", "classes", "commits", "week", "year", "page"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -82,6 +83,9 @@ fn main() {
         }
         if wants("year") {
             year::year(&recording, directory().path()).await;
+        }
+        if wants("page") {
+            page::page(&recording, directory().path()).await;
         }
     });
 }

@@ -6,6 +6,7 @@
 //! been told to forget its pages. Warm: the median of many.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,8 +36,8 @@ pub(crate) async fn year(recording: &Recording, directory: &Path) {
     ours.enrol(SERVERS, Timestamp(long.start)).await;
     let made = Instant::now();
     let ids = ours.ids.clone();
-    append(&ours.store, &long, &ids[..1]).await;
-    append(&ours.store, &wide, &ids[1..]).await;
+    append(&ours.store, &long, 0..long.length, &ids[..1]).await;
+    append(&ours.store, &wide, 0..wide.length, &ids[1..]).await;
     let end = long.end().max(wide.end());
     ours.fold_all(Timestamp(end + DAY_MS)).await;
     let bytes = ours.close().await;
@@ -83,11 +84,11 @@ pub(crate) async fn year(recording: &Recording, directory: &Path) {
     }
 }
 
-fn ms(time: Duration) -> String {
+pub(crate) fn ms(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-async fn open(path: &Path) -> Store {
+pub(crate) async fn open(path: &Path) -> Store {
     Store::open(path, MasterKey::random().unwrap()).await.unwrap()
 }
 
@@ -104,16 +105,16 @@ async fn ask(store: &Store, query: &SeriesQuery) -> (Duration, usize) {
 }
 
 /// Writes what the page cache holds of the file and drops it.
-fn forget_pages(path: &Path) {
+pub(crate) fn forget_pages(path: &Path) {
     let file = File::open(path).unwrap();
     file.sync_all().unwrap();
     fadvise(&file, 0, None, Advice::DontNeed).unwrap();
 }
 
-/// Puts a fleet's samples into the store in the order of time, folding in between.
-async fn append(store: &Store, fleet: &Fleet, ids: &[ServerId]) {
+/// Puts some of a fleet's samples into the store in the order of time, folding in between.
+pub(crate) async fn append(store: &Store, fleet: &Fleet, numbers: Range<usize>, ids: &[ServerId]) {
     let mut samples = Vec::with_capacity(COMMIT);
-    for number in 0..fleet.length {
+    for number in numbers.clone() {
         for (server, id) in ids.iter().enumerate() {
             let (taken_at, snapshot) = fleet.sample(server, number);
             samples.push(Sample {
@@ -121,7 +122,7 @@ async fn append(store: &Store, fleet: &Fleet, ids: &[ServerId]) {
                 taken_at,
                 snapshot: Arc::new(snapshot.clone()),
             });
-            let is_last = number + 1 == fleet.length && server + 1 == ids.len();
+            let is_last = number + 1 == numbers.end && server + 1 == ids.len();
             if samples.len() == COMMIT || is_last {
                 let commit = Commit {
                     samples: std::mem::take(&mut samples),

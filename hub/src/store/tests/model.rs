@@ -8,7 +8,8 @@ use super::*;
 use crate::model::Metric;
 use crate::model::metric::flatten;
 use crate::store::merge::Sizes;
-use crate::store::{Ages, Cursor, DeleteRange, MetricsQuery, Retention, SeriesQuery};
+use crate::store::recall::Recall;
+use crate::store::{Ages, Cursor, DeleteRange, FleetQuery, GroupBy, MetricsQuery, Retention, SeriesQuery};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -123,6 +124,24 @@ async fn check(test: &TestStore, servers: &BTreeSet<ServerId>, model: &Model) {
         })
         .collect();
     assert_eq!(seen, expected);
+    // What is remembered of earlier answers changes none.
+    for (from, step) in [(0, 60), (12_000, 60), (0, 900), (0, 10_800)] {
+        let ask = FleetQuery {
+            metric: Metric::NetworkReceiveBytes,
+            label: None,
+            servers: None,
+            tag: None,
+            group: None,
+            from: Timestamp(NOW.0 + from * SECOND),
+            to: Timestamp(NOW.0 + 20_000 * SECOND),
+            max_points: 5_000,
+            step: crate::store::Step::Fixed(step * SECOND),
+            top: None,
+            group_by: GroupBy::Nothing,
+        };
+        let anew = test.store.fleet_by(&ask, &Recall::default()).await.unwrap();
+        assert_eq!(test.store.fleet(&ask).await.unwrap(), anew, "steps of {step} s");
+    }
     // Every value of every series, in buckets of the finest step.
     for server in servers {
         let ask = SeriesQuery {

@@ -10,6 +10,7 @@ use crate::store::events::events_sql;
 use crate::store::remove::batch_sql;
 use crate::store::rows::{blocks_sql, rows_sql};
 use crate::store::source::SCAN;
+use crate::store::spacing::NEWEST_BLOCKS;
 use crate::store::{AlertQuery, Cursor, DeleteRange, EventQuery, MetricsQuery};
 
 async fn plan(test: &TestStore, sql: &str) -> String {
@@ -45,6 +46,11 @@ async fn samples_are_found_by_their_key_and_in_order() {
     .await;
     cheap(
         FIND.to_owned(),
+        "SEARCH block USING INDEX block_by_server (server_id=? AND tier=? AND last_at>?)",
+    )
+    .await;
+    cheap(
+        NEWEST_BLOCKS.to_owned(),
         "SEARCH block USING INDEX block_by_server (server_id=? AND tier=? AND last_at>?)",
     )
     .await;
