@@ -217,6 +217,13 @@ CREATE TABLE authority (
     created_at  INTEGER NOT NULL
 ) STRICT;
 
+-- The key the hub logs in with where a server has neither a password nor a key of its own. One row.
+CREATE TABLE hub_key (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    private_key BLOB    NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT;
+
 -- What machines enrol with; only the SHA-256 is kept.
 CREATE TABLE agent_token (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -103,6 +103,7 @@ async fn serve(
     let (reading_sender, readings) = mpsc::channel(READING_BACKLOG);
     let (refresh_sender, refresh) = mpsc::channel(REFRESH_BACKLOG);
     let collect_config = CollectConfig {
+        hub_key: Some(first_start::hub_key(&store).await?),
         default_interval: config.interval,
         ..CollectConfig::default()
     };

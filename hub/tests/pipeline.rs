@@ -152,10 +152,12 @@ async fn the_first_host_key_is_pinned_for_good() {
     let mut first = reading(server, seconds_ago(5), values(100, 100));
     first.contact = Some(Contact {
         host_key: Some((host_key("one"), spec("web-1").endpoint())),
+        session: None,
     });
     let mut second = reading(server, seconds_ago(4), values(100, 100));
     second.contact = Some(Contact {
         host_key: Some((host_key("two"), spec("web-1").endpoint())),
+        session: None,
     });
     hub.send(first).await;
     hub.committed(1).await;

@@ -399,7 +399,7 @@ compose_one() {
   fi
   deploy_env=(COMPOSE_PROJECT_NAME=ganderone "DOCKER_CONFIG=$LAB/nowhere")
   local before=$base
-  check "deploy.sh works with it" deploys C.UTF-8 --prebuilt "$HUB_BIN" --port 8091
+  check "deploy.sh works with it" deploys C.UTF-8 --prebuilt "$HUB_BIN" --port 8091 --grpc-port 8092
   base=http://10.77.0.1:8091
   check "through nginx" until_true 30 expect b 200 GET /api/health
   check "prints the set-up link" has 'setup.*token=' "$(cat "$LAB/deploy.out")"

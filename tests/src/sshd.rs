@@ -138,6 +138,36 @@ impl RealSshd {
         self.with_shell_user(name, password, "/bin/sh")
     }
 
+    /// A user whom nothing lets in yet.
+    #[must_use]
+    pub fn with_user(mut self, name: &str) -> Self {
+        self.add_user(name, "/bin/sh");
+        self
+    }
+
+    /// Runs a shell script as a user, from their home.
+    ///
+    /// # Panics
+    /// It fails.
+    pub fn run_as(&self, name: &str, script: &str) {
+        let script = format!("cd\n{script}\n");
+        let mut command = Command::new("su");
+        command.args(["-s", "/bin/sh", &self.users[name].login, "-c", &script]);
+        run("util-linux", &mut command);
+    }
+
+    /// A user's home.
+    #[must_use]
+    pub fn home_path(&self, name: &str) -> &Path {
+        &self.users[name].home
+    }
+
+    /// What a file in a user's home holds.
+    #[must_use]
+    pub fn home_file(&self, name: &str, path: &str) -> String {
+        fs::read_to_string(self.home_path(name).join(path)).unwrap()
+    }
+
     /// A user with a password and a login shell.
     #[must_use]
     pub fn with_shell_user(mut self, name: &str, password: &str, shell: &str) -> Self {

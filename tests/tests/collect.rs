@@ -11,6 +11,7 @@ mod collect {
     mod connecting;
     mod faults;
     mod lasting;
+    mod locked;
     mod logging_in;
     mod values;
 }

@@ -599,7 +599,8 @@ os=
 read -r os </proc/sys/kernel/ostype || os=$(uname -s </dev/null)
 # The words are apart here, so that a shell that prints its command does not greet for us.
 # The empty line ends whatever was printed before.
-printf "%s@%s hello %s %s%s%s" "$nl" gander 1 "$os" "$rest" "$nl"
+# Behind a forced command sshd says what was asked for instead.
+printf "%s@%s hello %s %s from=%s%s%s%s" "$nl" gander 1 "$os" "${SSH_CONNECTION%% *}" "${SSH_ORIGINAL_COMMAND:+ locked}" "$rest" "$nl"
 # ---- the second line is read here ----
 
 while read -r seq want; do

@@ -4,7 +4,8 @@
 //! ```text
 //! hub  → node   17 tick slow␊
 //! node → hub    …login banners, motd, rc noise, skipped up to a limit…
-//!               @gander hello 1 Linux more␊           once; "more": script::second_line() is awaited
+//!               @gander hello 1 Linux from=ADDR locked more␊   once; the words behind ADDR where they
+//!                                                     are so; "more": script::second_line() is awaited
 //!               @gander answer 17 1432␊               number of the request, length of the body
 //!               =stat␊cpu  1 2 3…␊=meminfo␊…          body: sections, in any order
 //!               ?filesystems gave up after 2 s␊       …and sections that could not be read
@@ -14,7 +15,7 @@
 //! A line of a section never starts with `=` or `?`: the script puts a space before every line
 //! whose beginning it does not control.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::IpAddr};
 
 use crate::snapshot::SectionFault;
 
@@ -136,6 +137,10 @@ pub struct Hello {
     pub os: String,
     /// Whether it waits for [`second_line`](crate::script::second_line); a script in a file does not.
     pub wants_more: bool,
+    /// The address the node sees the hub at; `None` where its sshd does not say.
+    pub seen_from: Option<IpAddr>,
+    /// Whether the log-in may run nothing but the script (a forced command).
+    pub is_locked: bool,
 }
 
 /// One answer: named texts, not yet parsed.
@@ -406,7 +411,16 @@ impl Decoder {
                     .and_then(|word| word.parse().ok())
                     .ok_or_else(|| malformed(format!("greeting \"{}\"", sanitise(marker.as_bytes()))))?;
                 let os = sanitise(words.next().unwrap_or_default().as_bytes());
-                let wants_more = words.next() == Some("more");
+                let (mut seen_from, mut is_locked, mut wants_more) = (None, false, false);
+                for word in words {
+                    match word.strip_prefix("from=") {
+                        Some(address) => seen_from = address.parse().ok(),
+                        None => {
+                            is_locked |= word == "locked";
+                            wants_more |= word == "more";
+                        }
+                    }
+                }
                 self.greeted = true;
                 self.noise = 0;
                 self.excerpt.clear();
@@ -414,6 +428,8 @@ impl Decoder {
                     protocol,
                     os,
                     wants_more,
+                    seen_from,
+                    is_locked,
                 }));
                 Ok(())
             }

@@ -14,8 +14,8 @@ use super::{
         ws::{Message, WatchRequest},
     },
     handlers::{
-        agents, alerts, backups, events, export, fleet, metrics, probes, retention, series, servers, session,
-        setup, system, tokens, users,
+        agents, alerts, backups, events, export, fleet, keys, metrics, probes, retention, series, servers,
+        session, setup, system, tokens, users,
     },
     table::Table,
     ws,
@@ -57,6 +57,8 @@ pub(super) fn table() -> Table {
         .admin(routes!(probes::host_key))
         .admin(routes!(probes::test_server))
         .admin(routes!(probes::accept_host_key))
+        .admin(routes!(keys::hub_key))
+        .admin(routes!(keys::server_ssh))
         .admin(routes!(probes::refresh_server))
         .admin(routes!(probes::refresh_all))
         // agents

@@ -35,6 +35,8 @@ pub(super) struct Secrets {
     pub(super) password: Given<Secret>,
     pub(super) key: Given<Secret>,
     pub(super) passphrase: Given<Secret>,
+    /// The hub's own key is to be used, and nothing else.
+    pub(super) hub_key: bool,
 }
 
 /// How a field that is left out is read.
@@ -97,6 +99,7 @@ pub(super) fn read(form: &mut Form, base: &Base<'_>) -> Option<ServerDraft> {
     let is_secret_needed =
         matches!(base, Base::New) && matches!(spec.transport, Transport::Auto | Transport::Ssh);
     if is_secret_needed
+        && !secrets.hub_key
         && secrets.password.clone().value().is_none()
         && secrets.key.clone().value().is_none()
         && !["ssh_password", "ssh_key"]
@@ -105,7 +108,7 @@ pub(super) fn read(form: &mut Form, base: &Base<'_>) -> Option<ServerDraft> {
     {
         form.refuse_secret(
             "ssh_password",
-            Fault::required_unless("ssh_key", "there is an ssh_key"),
+            Fault::required_unless("ssh_key", "there is an ssh_key, or hub_key is true"),
         );
     }
     let host_key = host_key(form, "host_key");
@@ -232,12 +235,34 @@ pub(super) fn check_host(form: &mut Form, name: &'static str, given: Given<Strin
     Given::Absent
 }
 
-/// The secrets of a request.
+/// The secrets of a request. `hub_key` takes the place of all that is stored.
 pub(super) fn secrets(form: &mut Form) -> Secrets {
-    Secrets {
+    let secrets = Secrets {
         password: form.secret("ssh_password", 1024),
         key: form.secret("ssh_key", MOST_KEY_BYTES),
         passphrase: form.secret("ssh_key_passphrase", 1024),
+        hub_key: form.boolean("hub_key").or(false),
+    };
+    if !secrets.hub_key {
+        return secrets;
+    }
+    let given = [("ssh_password", &secrets.password), ("ssh_key", &secrets.key)];
+    for (name, secret) in given {
+        if matches!(secret, Given::Value(_)) {
+            form.refuse_secret(
+                name,
+                Fault::not_together(
+                    "hub_key",
+                    "cannot be given together with hub_key: send one of them",
+                ),
+            );
+        }
+    }
+    Secrets {
+        password: Given::Null,
+        key: Given::Null,
+        passphrase: Given::Null,
+        hub_key: true,
     }
 }
 

@@ -1,9 +1,10 @@
-//! What only happens while the hub is new: its own machine as the first server, the first admin.
+//! What only happens while the hub is new: its own machine as the first server, its key, the first admin.
 
 use anyhow::Context as _;
 
 use crate::{
     api,
+    collect::HubKey,
     config::Config,
     model::{
         Secret, Timestamp,
@@ -20,6 +21,16 @@ pub(super) async fn enrol_this_machine(store: &Store) -> anyhow::Result<()> {
         tracing::info!(server.id = %server.id, server.name = server.spec.name, "this machine is enrolled as the first server");
     }
     Ok(())
+}
+
+/// The hub's own SSH key, made the first time.
+pub(super) async fn hub_key(store: &Store) -> anyhow::Result<HubKey> {
+    if store.hub_key().await?.is_none() {
+        let (_, text) = HubKey::generate().context("the hub's own SSH key cannot be made")?;
+        store.put_hub_key(&text, Timestamp::now()).await?;
+    }
+    let text = store.hub_key().await?.context("the hub's own SSH key is gone")?;
+    HubKey::read(&text).context("the hub's own SSH key cannot be read")
 }
 
 /// Makes the admin of the configuration, while there is no account at all.

@@ -14,6 +14,7 @@ mod import;
 mod password;
 mod restore;
 mod settings;
+mod ssh_key;
 mod token;
 mod user;
 
@@ -67,6 +68,9 @@ enum Command {
     /// Accounts of people: add, list, passwd, role, delete
     #[command(subcommand, after_help = user::EXAMPLES)]
     User(user::Command),
+    /// The hub's own SSH key, and the script that locks it on a server to reading values
+    #[command(after_help = ssh_key::EXAMPLES)]
+    SshKey(ssh_key::Options),
     /// Tokens of programs: create, list, delete
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::Command),
@@ -152,6 +156,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve => Box::pin(app::run(config)).await?,
         Command::CheckConfig => print(&check_config::text(&effective)),
         Command::User(command) => Box::pin(user::run(&config, command)).await?,
+        Command::SshKey(options) => ssh_key::run(&config, options).await?,
         Command::Token(command) => token::run(&config, command).await?,
         Command::AgentToken(command) => Box::pin(agent_token::run(&config, command)).await?,
         Command::Agent(command) => Box::pin(agent::run(&config, command)).await?,

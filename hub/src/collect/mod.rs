@@ -8,6 +8,7 @@
 mod explain;
 mod gate;
 mod local;
+pub mod lock;
 mod node;
 mod pace;
 mod plan;
@@ -20,7 +21,11 @@ use std::{sync::Arc, time::Duration};
 
 pub use presence::{AgentPresence, AgentStream};
 pub use scheduler::Collector;
-pub use ssh::{fetch_host_key, key::parse_private_key, test};
+pub use ssh::{
+    fetch_host_key,
+    key::{HubKey, parse_private_key},
+    test,
+};
 
 use crate::model::{HostKey, Server, ServerId, server::SshCredential};
 
@@ -37,8 +42,10 @@ pub struct Target {
 pub type Targets = Arc<Vec<Arc<Target>>>;
 
 /// Limits and paces of collection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct CollectConfig {
+    /// What the hub logs in with where a server has neither a password nor a key of its own.
+    pub hub_key: Option<HubKey>,
     /// Poll interval of servers that have none of their own.
     pub default_interval: Duration,
     /// The longest a connection may take, from the first packet to the running probe.
@@ -58,6 +65,7 @@ pub struct CollectConfig {
 impl Default for CollectConfig {
     fn default() -> Self {
         Self {
+            hub_key: None,
             default_interval: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             poll_timeout: Duration::from_secs(10),

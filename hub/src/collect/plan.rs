@@ -134,8 +134,8 @@ impl Planner {
                 continue;
             }
             let source = match spec.transport {
-                // Nothing to log in with: what its agent does not tell, nobody can.
-                Transport::Auto if target.credential.is_empty() => Source::Agent,
+                // Nobody to log in as: what its agent does not tell, nobody can.
+                Transport::Auto if spec.ssh_user.is_empty() => Source::Agent,
                 Transport::Agent => Source::Agent,
                 Transport::Local => Source::Local,
                 Transport::Auto | Transport::Ssh => match self.route(*id, &by_id, &mut hops) {
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn paused_servers_and_those_of_agents_are_not_polled_but_may_be_jumped_through() {
         let mut bare = target(4, None);
-        bare.credential = SshCredential::default();
+        bare.server.spec.ssh_user.clear();
         let mut paused = target(2, None);
         paused.server.spec.enabled = false;
         let mut agent = target(3, None);
@@ -365,7 +365,7 @@ mod tests {
         assert!(matches!(plans[&ServerId(3)].source, Source::Agent));
         assert!(
             matches!(plans[&ServerId(4)].source, Source::Agent),
-            "no credential"
+            "nobody to log in as"
         );
         assert_eq!(names(&plans[&ServerId(1)]), ["s2", "s1"]);
     }

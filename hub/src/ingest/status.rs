@@ -44,6 +44,13 @@ pub(super) fn advance(server: &Server, before: &ServerState, reading: &Reading) 
             at: reading.taken_at,
         });
     }
+    if let Some(session) = reading
+        .contact
+        .as_ref()
+        .and_then(|contact| contact.session.as_ref())
+    {
+        outcome.state.ssh = Some(session.clone());
+    }
     outcome.state.origin = Some(reading.origin);
     let path = path_after(server.spec.transport, before.path.as_ref(), reading);
     if let Some(from) = before.path.as_ref().map(|before| before.live)
@@ -354,6 +361,7 @@ pub(super) mod tests {
         let mut first = reading(10, Ok(Snapshot::default()));
         first.contact = Some(Contact {
             host_key: Some((key.clone(), server().spec.endpoint())),
+            session: None,
         });
         let outcome = advance(&server(), &ServerState::default(), &first);
         assert_eq!(outcome.pin.as_ref().map(|pin| &pin.host_key), Some(&key));

@@ -28,6 +28,32 @@ pub struct Reading {
 pub struct Contact {
     /// The host key it proved, and where; `None` where the transport has none.
     pub host_key: Option<(HostKey, Endpoint)>,
+    /// What the session is made of; `None` where the transport is not SSH.
+    pub session: Option<Box<SshSession>>,
+}
+
+/// A session over SSH: what was agreed on, and how far the log-in reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct SshSession {
+    /// The server's software, in its own words: `SSH-2.0-OpenSSH_9.2p1 Debian-2`.
+    pub software: String,
+    /// How the keys of the session were made.
+    pub key_exchange: String,
+    /// How the host proved its key.
+    pub host_key_algorithm: String,
+    /// What the session is encrypted with.
+    pub cipher: String,
+    /// What its packets are authenticated with; null where the cipher does it.
+    pub mac: Option<String>,
+    /// Whether strict key exchange is in force, which ends the Terrapin attack (CVE-2023-48795).
+    pub strict_key_exchange: bool,
+    /// Whether Terrapin could cut packets from the beginning of the session: no strict key
+    /// exchange, and a cipher that is open to it.
+    pub terrapin: bool,
+    /// Whether the log-in may run nothing but the probe (a forced command).
+    pub locked: bool,
+    /// The hub's address as the server sees it; null where its sshd does not say.
+    pub seen_from: Option<String>,
 }
 
 /// The way a reading came.

@@ -3,7 +3,7 @@
 use gander_probe::Snapshot;
 use serde::{Deserialize, Serialize};
 
-use super::{CollectError, HostKey, Origin, Secret, Timestamp};
+use super::{CollectError, HostKey, Origin, Secret, Timestamp, reading::SshSession};
 
 /// Row id of a server.
 #[derive(
@@ -281,6 +281,8 @@ pub struct ServerState {
     pub origin: Option<Origin>,
     /// Why it came that way; `None` before the first reading.
     pub path: Option<ServerPath>,
+    /// The newest session over SSH; `None` before the first.
+    pub ssh: Option<Box<SshSession>>,
     /// The newest value of every section, merged over readings.
     pub snapshot: Option<Box<Snapshot>>,
 }

@@ -25,6 +25,7 @@ mod events;
 mod fleet;
 mod fold;
 mod forecast;
+mod hub_key;
 mod late;
 mod latest;
 mod layout;

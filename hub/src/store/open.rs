@@ -493,7 +493,7 @@ pub(super) async fn has_secrets(connection: &mut SqliteConnection) -> Result<boo
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM server
          WHERE password IS NOT NULL OR private_key IS NOT NULL OR passphrase IS NOT NULL)
-         OR EXISTS (SELECT 1 FROM authority)",
+         OR EXISTS (SELECT 1 FROM authority) OR EXISTS (SELECT 1 FROM hub_key)",
     )
     .fetch_one(connection)
     .await?)

@@ -57,6 +57,7 @@ fn state_of(row: &SqliteRow) -> Result<(ServerId, ServerState)> {
         error: text("error")?.map(from_json).transpose()?,
         origin: text("origin")?.map(from_word).transpose()?,
         path: text("path")?.map(from_json).transpose()?,
+        ssh: None,
         snapshot: known.then(|| {
             Box::new(Snapshot {
                 boot_id,

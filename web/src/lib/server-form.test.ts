@@ -52,6 +52,14 @@ describe('a new server', () => {
     });
   });
 
+  it("logs in with the hub's own key, and sends no secret that was typed before", () => {
+    const draft = { ...typed, method: 'hub' as const, ssh_key: 'typed before' };
+    expect(checkConnection(draft, en, null)).toEqual({});
+    const body = createBody(draft, null);
+    expect(body.hub_key).toBe(true);
+    for (const name of ['ssh_password', 'ssh_key']) expect(body).not.toHaveProperty(name);
+  });
+
   it('needs no log-in where only an agent reports', () => {
     const agent = { ...typed, ssh_password: '', transport: 'agent' as const };
     expect(checkConnection(agent, en, null)).toEqual({});
@@ -82,6 +90,16 @@ describe('a change', () => {
     });
     expect(patchBody({ ...draft, removePassword: true }, server, null)).toEqual({ ssh_password: null });
     expect(checkConnection({ ...draft, removePassword: true }, en, server)).toHaveProperty('ssh_password');
+  });
+
+  it("changes over to the hub's own key, and back", () => {
+    const stored = aServer(1, { has_password: true });
+    expect(patchBody({ ...draftOf(stored), method: 'hub' }, stored, null)).toEqual({ hub_key: true });
+    const own = aServer(1, { has_password: false });
+    expect(draftOf(own).method).toBe('hub');
+    expect(patchBody(draftOf(own), own, null)).toEqual({});
+    const back = { ...draftOf(own), method: 'password' as const, ssh_password: 'new' };
+    expect(patchBody(back, own, null)).toEqual({ ssh_password: 'new' });
   });
 
   it("leaves the address of the hub's own machine alone", () => {

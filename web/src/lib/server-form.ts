@@ -8,7 +8,7 @@ export interface Draft {
   ip: string;
   ssh_port: string;
   ssh_user: string;
-  method: 'password' | 'key';
+  method: 'password' | 'key' | 'hub';
   ssh_password: string;
   ssh_key: string;
   ssh_key_passphrase: string;
@@ -61,6 +61,13 @@ export function emptyDraft(): Draft {
   };
 }
 
+function methodOf(server: Server): Draft['method'] {
+  if (server.has_password) return 'password';
+  if (server.has_key) return 'key';
+  // What only its agent reads has no log-in yet: whoever adds one most often has a password.
+  return server.transport === 'agent' || server.transport === 'local' ? 'password' : 'hub';
+}
+
 export function draftOf(server: Server): Draft {
   return {
     ...emptyDraft(),
@@ -68,7 +75,7 @@ export function draftOf(server: Server): Draft {
     ip: server.ip,
     ssh_port: String(server.ssh_port),
     ssh_user: server.ssh_user,
-    method: server.has_key && !server.has_password ? 'key' : 'password',
+    method: methodOf(server),
     jump_server_id: server.jump_server_id === null ? '' : String(server.jump_server_id),
     transport: server.transport,
     interval_seconds: server.interval_seconds === null ? '' : String(server.interval_seconds),
@@ -109,7 +116,7 @@ export function checkConnection(
   if (draft.ip.trim() === '') errors.ip = dict.form.required;
   if (whole(draft.ssh_port, 1, 65535) === null) errors.ssh_port = dict.form.portInvalid;
   if (draft.ssh_user.trim() === '') errors.ssh_user = dict.form.required;
-  if (draft.transport !== 'agent') {
+  if (draft.transport !== 'agent' && draft.method !== 'hub') {
     const password = draft.ssh_password !== '' || (stored?.has_password === true && !draft.removePassword);
     const key = draft.ssh_key.trim() !== '' || (stored?.has_key === true && !draft.removeKey);
     if (!password && !key) {
@@ -147,6 +154,7 @@ export function connectionBody(draft: Draft): Body {
     ssh_user: draft.ssh_user.trim(),
     jump_server_id: draft.jump_server_id === '' ? null : Number(draft.jump_server_id),
   };
+  if (draft.method === 'hub') return { ...body, hub_key: true };
   if (draft.ssh_password !== '') body.ssh_password = draft.ssh_password;
   if (draft.ssh_key.trim() !== '') {
     body.ssh_key = draft.ssh_key;
@@ -188,13 +196,18 @@ export function patchBody(draft: Draft, before: Server, hostKey: string | null):
     if (fixed.includes(name)) continue;
     if (JSON.stringify(value) !== JSON.stringify(was[name])) body[name] = value;
   }
+  if (draft.method !== 'hub') removals(draft, body);
+  if (hostKey !== null && hostKey !== before.host_key?.public_key) body.host_key = hostKey;
+  return body;
+}
+
+/** What is stored and shall go. */
+function removals(draft: Draft, body: Body): void {
   if (draft.removePassword && draft.ssh_password === '') body.ssh_password = null;
   if (draft.removeKey && draft.ssh_key.trim() === '') {
     body.ssh_key = null;
     body.ssh_key_passphrase = null;
   }
-  if (hostKey !== null && hostKey !== before.host_key?.public_key) body.host_key = hostKey;
-  return body;
 }
 
 /** What of a draft a test depends on. */

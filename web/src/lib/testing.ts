@@ -25,6 +25,7 @@ export function aServer(id: number, change: Partial<Server> = {}): Server {
     has_password: true,
     has_key: false,
     host_key: null,
+    ssh_locked: null,
     status: 'online',
     status_since: null,
     last_success: null,

@@ -51,6 +51,7 @@ fn cut(stream: &[u8], mut places: Vec<usize>) -> Vec<&[u8]> {
 fn wordy() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         Just("@gander hello 1 Linux\n".to_owned()),
+        Just("@gander hello 1 Linux from=192.0.2.1 locked\n".to_owned()),
         Just("@gander answer 1 8\n".to_owned()),
         Just("@gander answer 1 99999999999999999999\n".to_owned()),
         Just("@gander end 1\n".to_owned()),

@@ -47,6 +47,8 @@ impl Probe {
                 protocol: 0,
                 os: String::new(),
                 wants_more: false,
+                seen_from: None,
+                is_locked: false,
             },
             stdin: child.stdin.take(),
             child,

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{
     collect::TestReport,
-    model::{CollectError, HostKey, ServerId},
+    model::{CollectError, HostKey, ServerId, reading::SshSession},
 };
 
 /// What a connection test found. A node that cannot be read is an answer (`ok` false), not an HTTP error.
@@ -68,6 +68,49 @@ pub struct RefreshAnswer {
     pub started: bool,
 }
 
+/// The hub's own key: what it logs in with where a server has neither a password nor a key.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct HubKeyView {
+    /// For `authorized_keys`: algorithm and key.
+    pub public_key: String,
+    /// `SHA256:…`, as `ssh-keygen -lf` prints it.
+    pub fingerprint: String,
+    /// One line for a shell on the server, as the user the hub logs in as: lets the key in.
+    pub authorise_command: String,
+}
+
+/// How the hub gets into a server over SSH, and how to lock its key there.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SshView {
+    /// The newest session; null before the first, and after a restart of the hub until the next.
+    pub session: Option<SshSession>,
+    /// The key below: the server's own, or the hub's.
+    pub key_owner: KeyOwner,
+    /// Whether the hub logs in with it; `false` where it has a password.
+    pub key_in_use: bool,
+    /// For `authorized_keys`: algorithm and key.
+    pub public_key: String,
+    /// `SHA256:…`, as `ssh-keygen -lf` prints it.
+    pub fingerprint: String,
+    /// One line for a shell on the server, as the user the hub logs in as: lets the key in.
+    pub authorise_command: String,
+    /// The line of `authorized_keys` with which the key may run the probe and nothing else.
+    pub locked_line: String,
+    /// A script that writes the probe's file and that line; to be run on the server by the user
+    /// the hub logs in as.
+    pub lock_script: String,
+}
+
+/// Whose key it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyOwner {
+    /// Stored for this server.
+    Server,
+    /// The hub's own.
+    Hub,
+}
+
 /// A node to test before it is enrolled.
 #[derive(Debug, ToSchema)]
 pub struct TestRequest {
@@ -87,6 +130,9 @@ pub struct TestRequest {
     /// Passphrase of the private key.
     #[schema(required = false, nullable, write_only)]
     pub ssh_key_passphrase: Option<String>,
+    /// Log in with the hub's own key.
+    #[schema(required = false, default = false)]
+    pub hub_key: bool,
     /// Another enrolled server to go through.
     #[schema(required = false, nullable)]
     pub jump_server_id: Option<ServerId>,

@@ -70,6 +70,8 @@ pub struct ServerView {
     pub origin: Option<Origin>,
     /// Which way it is read at present, and why; null before the first reading.
     pub transport_state: Option<ServerPath>,
+    /// Whether the hub's log-in on it may run nothing but the probe; null while not known.
+    pub ssh_locked: Option<bool>,
     /// When it was enrolled.
     pub created_at: Timestamp,
     /// When its configuration last changed.
@@ -208,6 +210,7 @@ impl ServerView {
             error: state.error.clone(),
             origin: state.origin,
             transport_state: state.path.clone(),
+            ssh_locked: state.ssh.as_ref().map(|session| session.locked),
             created_at: server.created_at,
             updated_at: server.updated_at,
             latest: state
@@ -359,6 +362,9 @@ pub struct ServerRequest {
     /// Passphrase of the private key. Write-only; null removes the stored one.
     #[schema(required = false, nullable, write_only)]
     pub ssh_key_passphrase: Option<String>,
+    /// Log in with the hub's own key (`GET /api/hub-key`); removes a stored password and key.
+    #[schema(required = false, default = false, write_only)]
+    pub hub_key: bool,
     /// SSH port.
     #[schema(required = false, minimum = 1, maximum = 65535, default = 22)]
     pub ssh_port: u16,
@@ -424,6 +430,9 @@ pub struct ServerPatchRequest {
     /// Passphrase of the private key. Write-only; null removes the stored one.
     #[schema(required = false, nullable, write_only)]
     pub ssh_key_passphrase: Option<String>,
+    /// Log in with the hub's own key (`GET /api/hub-key`); removes a stored password and key.
+    #[schema(required = false, default = false, write_only)]
+    pub hub_key: bool,
     /// SSH port. A new port drops the pinned host key.
     #[schema(required = false, minimum = 1, maximum = 65535)]
     pub ssh_port: u16,

@@ -7,6 +7,7 @@ pub(super) mod backups;
 pub(crate) mod events;
 pub(super) mod export;
 pub(super) mod fleet;
+pub(super) mod keys;
 pub(super) mod metrics;
 pub(super) mod probes;
 pub(super) mod retention;

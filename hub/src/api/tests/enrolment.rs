@@ -229,8 +229,54 @@ async fn an_unreadable_private_key_is_refused_while_the_person_is_here() {
         .await;
     assert_eq!(
         answer.field("ssh_password")["message"],
-        "is required, unless there is an ssh_key"
+        "is required, unless there is an ssh_key, or hub_key is true"
     );
+}
+
+#[tokio::test]
+async fn the_hubs_own_key_takes_the_place_of_secrets() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let key = admin.get("/api/hub-key").await.json();
+    let public_key = key["public_key"].as_str().unwrap();
+    assert!(public_key.starts_with("ssh-ed25519 "), "{key}");
+    assert!(key["authorise_command"].as_str().unwrap().contains(public_key));
+
+    let both = admin
+        .post("/api/servers", with(web_1(), "hub_key", json!(true)))
+        .await;
+    assert_eq!(both.field("ssh_password")["code"], "not_together");
+    assert!(!both.text().contains("hunter2"));
+    assert_eq!(
+        admin.post("/api/servers", web_1()).await.status,
+        StatusCode::CREATED
+    );
+    let access = admin.get("/api/servers/1/ssh").await.json();
+    assert_eq!(
+        (&access["key_owner"], &access["key_in_use"]),
+        (&json!("hub"), &json!(false))
+    );
+
+    let changed = admin
+        .patch("/api/servers/1", json!({"hub_key": true}))
+        .await
+        .json();
+    assert_eq!(
+        (&changed["has_password"], &changed["has_key"]),
+        (&json!(false), &json!(false))
+    );
+    let access = admin.get("/api/servers/1/ssh").await.json();
+    assert_eq!(
+        (&access["key_owner"], &access["key_in_use"]),
+        (&json!("hub"), &json!(true))
+    );
+    assert_eq!(access["session"], Value::Null);
+    let line = access["locked_line"].as_str().unwrap();
+    assert!(
+        line.starts_with("restrict,command=") && line.contains(public_key),
+        "{line}"
+    );
+    assert!(access["lock_script"].as_str().unwrap().contains(line));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use tower::ServiceExt;
 use super::{ApiParts, ApiSettings, ApiState, CollectHandle, password};
 use crate::{
     backup::{BackupConfig, Backups},
-    collect::{CollectConfig, Refresh},
+    collect::{CollectConfig, HubKey, Refresh},
     ingest::{Ingest, IngestConfig},
     live::AgentBoard,
     model::{CollectError, CollectErrorCode, Origin, Reading, Role, ServerId, Timestamp, event::Actor},
@@ -88,7 +88,10 @@ impl TestApp {
             live,
             ingest: handle,
             collect: CollectHandle {
-                config: Arc::new(CollectConfig::default()),
+                config: Arc::new(CollectConfig {
+                    hub_key: HubKey::generate().ok().map(|(key, _)| key),
+                    ..CollectConfig::default()
+                }),
                 refresh,
             },
             backups: backup_handle,

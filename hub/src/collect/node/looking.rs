@@ -61,7 +61,10 @@ impl Node {
                 }
             }
         }
-        sight.contact = first.then_some(Contact { host_key: None });
+        sight.contact = first.then_some(Contact {
+            host_key: None,
+            session: None,
+        });
         Ok(sight)
     }
 
@@ -102,10 +105,11 @@ impl Node {
                     .cloned()
                     .collect();
                 self.signals.set_proved(keys);
-                self.connection = Some(connection);
                 let contact = Contact {
                     host_key: Some((host_key, endpoint.clone())),
+                    session: connection.session(),
                 };
+                self.connection = Some(connection);
                 Ok(self.digest(&answer, sections, Some(contact)))
             }
             Err(error) => {

@@ -1,6 +1,7 @@
 //! The running probe: one channel of one session, a request line out, an answer back.
 
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ use super::{
     connect::{self, Budget, Session},
     route::{Hop, Route},
 };
-use crate::model::{CollectError, HostKey};
+use crate::model::{CollectError, HostKey, reading::SshSession};
 
 /// How long a polite goodbye may take.
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -36,6 +37,9 @@ pub(crate) struct ProbeChannel {
     /// The beginning of what came on standard error.
     complaint: Vec<u8>,
     exit_status: Option<u32>,
+    /// What the script said of the log-in: the hub's address, and whether it may do anything else.
+    seen_from: Option<IpAddr>,
+    is_locked: bool,
 }
 
 impl ProbeChannel {
@@ -77,6 +81,8 @@ impl ProbeChannel {
             seq: 0,
             complaint: Vec::new(),
             exit_status: None,
+            seen_from: None,
+            is_locked: false,
         };
         match budget.run(about, Stage::Probe, probe.start()).await {
             Ok(outcome) => outcome?,
@@ -102,6 +108,23 @@ impl ProbeChannel {
                 fingerprint: String::new(),
                 public_key: String::new(),
             })
+    }
+
+    /// What the session is made of.
+    pub(crate) fn session(&self) -> Option<Box<SshSession>> {
+        let seen = &self.session.seen;
+        let agreed = seen.agreed.get()?;
+        Some(Box::new(SshSession {
+            software: seen.first_words.get().cloned().unwrap_or_default(),
+            key_exchange: agreed.key_exchange.clone(),
+            host_key_algorithm: agreed.host_key.clone(),
+            cipher: agreed.cipher.clone(),
+            mac: agreed.mac.clone(),
+            strict_key_exchange: agreed.is_strict,
+            terrapin: agreed.is_open_to_terrapin(),
+            locked: self.is_locked,
+            seen_from: self.seen_from.map(|address| address.to_canonical().to_string()),
+        }))
     }
 
     /// The keys of the jump hosts, nearest to the hub first.
@@ -157,6 +180,7 @@ impl ProbeChannel {
             )),
             Frame::Hello(hello) if hello.os != "Linux" => Err(self.hop.about().not_linux(&hello.os)),
             Frame::Hello(hello) => {
+                (self.seen_from, self.is_locked) = (hello.seen_from, hello.is_locked);
                 if hello.wants_more {
                     let rest = script::second_line().into_bytes();
                     if self.channel.data_bytes(rest).await.is_err() {

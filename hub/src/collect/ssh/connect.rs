@@ -168,7 +168,7 @@ async fn open_hop(
     budget: &mut Budget,
 ) -> Result<Session, CollectError> {
     // A credential that cannot work is not worth a connection.
-    let credentials = login::Credentials::of(hop).await?;
+    let credentials = login::Credentials::of(hop, config).await?;
     let seen = Arc::new(Seen::default());
     let observer = Observer {
         expected: hop.expected_host_key(),

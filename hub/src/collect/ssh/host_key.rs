@@ -1,11 +1,12 @@
 //! What the hub hears of a peer during a session: its host key, compared with the pinned one
-//! before anything secret is sent, and its last words.
+//! before anything secret is sent, what was agreed on, and its last words.
 
 use std::sync::{Arc, OnceLock};
 
 use gander_probe::wire::sanitise;
 use russh::{
-    client::{DisconnectReason, Handler},
+    Names,
+    client::{DisconnectReason, Handler, Session},
     keys::{HashAlg, PublicKey, PublicKeyOrCertificate},
 };
 
@@ -16,10 +17,44 @@ use crate::model::HostKey;
 pub(super) struct Seen {
     /// The host key the peer proved.
     pub(super) host_key: OnceLock<HostKey>,
+    /// What the first key exchange agreed on.
+    pub(super) agreed: OnceLock<Agreed>,
     /// The first line the peer said; an SSH server's begins with `SSH-`.
     pub(super) first_words: OnceLock<String>,
     /// Why the session ended, in the peer's words or russh's.
     pub(super) farewell: OnceLock<String>,
+}
+
+/// The algorithms of a session, by their names.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    pub(super) key_exchange: String,
+    pub(super) host_key: String,
+    pub(super) cipher: String,
+    /// `None` where the cipher authenticates by itself.
+    pub(super) mac: Option<String>,
+    pub(super) is_strict: bool,
+}
+
+impl Agreed {
+    fn of(names: &Names) -> Self {
+        let cipher = names.cipher.as_ref();
+        let is_whole = cipher.contains("gcm") || cipher.contains("poly1305");
+        Self {
+            key_exchange: names.kex.as_ref().to_owned(),
+            host_key: names.key.to_string(),
+            cipher: cipher.to_owned(),
+            mac: (!is_whole).then(|| names.client_mac.as_ref().to_owned()),
+            is_strict: names.strict_kex(),
+        }
+    }
+
+    /// Whether a man in the middle could drop packets unseen at the beginning (CVE-2023-48795).
+    pub(super) fn is_open_to_terrapin(&self) -> bool {
+        let encrypts_then_macs = self.mac.as_ref().is_some_and(|mac| mac.contains("etm"));
+        !self.is_strict
+            && (self.cipher.contains("poly1305") || (self.cipher.contains("cbc") && encrypts_then_macs))
+    }
 }
 
 /// The client side of a session: answers russh's questions.
@@ -75,6 +110,16 @@ impl Handler for Observer {
             return Err(HandshakeError::HostKeySeen);
         }
         Ok(true)
+    }
+
+    async fn kex_done(
+        &mut self,
+        _shared_secret: Option<&[u8]>,
+        names: &Names,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let _ = self.seen.agreed.set(Agreed::of(names));
+        Ok(())
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Self::Error>) -> Result<(), Self::Error> {

@@ -1,12 +1,76 @@
 //! Private keys: reading what people paste, and saying what is wrong with it.
 
-use russh::keys::{Error as KeyError, PrivateKey, decode_secret_key, ssh_key};
+use std::sync::Arc;
+
+use russh::keys::{Algorithm, Error as KeyError, PrivateKey, decode_secret_key, ssh_key};
 
 use super::host_key::describe;
 use crate::{
     collect::KeyInfo,
-    model::{CollectError, CollectErrorCode},
+    model::{CollectError, CollectErrorCode, Secret},
 };
+
+/// The hub's own key: what it logs in with where a server has neither a password nor a key.
+#[derive(Clone)]
+pub struct HubKey {
+    key: Arc<PrivateKey>,
+    info: KeyInfo,
+}
+
+impl std::fmt::Debug for HubKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HubKey({})", self.info.fingerprint)
+    }
+}
+
+impl HubKey {
+    /// A new key, and its text to keep.
+    ///
+    /// # Errors
+    /// The text cannot be written.
+    pub fn generate() -> anyhow::Result<(Self, Secret)> {
+        let key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519)?;
+        let text = key.to_openssh(ssh_key::LineEnding::LF)?;
+        Ok((Self::of(key), Secret::new(text.to_string())))
+    }
+
+    /// Reads the text of [`HubKey::generate`].
+    ///
+    /// # Errors
+    /// It is no private key.
+    pub fn read(text: &Secret) -> anyhow::Result<Self> {
+        read(text.expose(), None)
+            .map(Self::of)
+            .map_err(anyhow::Error::msg)
+    }
+
+    fn of(key: PrivateKey) -> Self {
+        let info = info(&key);
+        Self {
+            key: Arc::new(key),
+            info,
+        }
+    }
+
+    /// Its public half.
+    #[must_use]
+    pub fn info(&self) -> &KeyInfo {
+        &self.info
+    }
+
+    pub(super) fn private(&self) -> Arc<PrivateKey> {
+        Arc::clone(&self.key)
+    }
+}
+
+fn info(key: &PrivateKey) -> KeyInfo {
+    let described = describe(key.public_key());
+    KeyInfo {
+        algorithm: described.algorithm,
+        fingerprint: described.fingerprint,
+        public_key: described.public_key,
+    }
+}
 
 /// Reads a private key (OpenSSH, PEM, PKCS#8) so that a form can refuse an unusable one at once.
 ///
@@ -14,14 +78,7 @@ use crate::{
 /// `KeyUnreadable`, with what is wrong with it.
 pub fn parse_private_key(key: &str, passphrase: Option<&str>) -> Result<KeyInfo, CollectError> {
     match read(key, passphrase) {
-        Ok(key) => {
-            let described = describe(key.public_key());
-            Ok(KeyInfo {
-                algorithm: described.algorithm,
-                fingerprint: described.fingerprint,
-                public_key: described.public_key,
-            })
-        }
+        Ok(key) => Ok(info(&key)),
         Err(reason) => Err(CollectError {
             code: CollectErrorCode::KeyUnreadable,
             message: format!("the private key cannot be used: {reason}"),

@@ -9,7 +9,12 @@ use russh::{
     keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg},
 };
 
-use super::{super::explain::Stage, connect::Session, host_key::describe, route::Hop};
+use super::{
+    super::{CollectConfig, explain::Stage},
+    connect::Session,
+    host_key::describe,
+    route::Hop,
+};
 use crate::model::{CollectError, Secret};
 
 /// Rounds of questions a keyboard-interactive log-in may ask.
@@ -22,10 +27,17 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// The credentials of a hop, with its key read.
-    pub(super) async fn of(hop: &Hop) -> Result<Self, CollectError> {
+    /// The credentials of a hop, with its key read; the hub's own key where it has none.
+    pub(super) async fn of(hop: &Hop, config: &CollectConfig) -> Result<Self, CollectError> {
         if hop.spec.credential.is_empty() {
-            return Err(hop.about().no_credential());
+            let own = config
+                .hub_key
+                .as_ref()
+                .ok_or_else(|| hop.about().no_credential())?;
+            return Ok(Self {
+                key: Some(own.private()),
+                password: None,
+            });
         }
         Ok(Self {
             key: hop.private_key().await?,

@@ -33,6 +33,7 @@ fn offline() -> ServerState {
             why: PathReason::AgentSilent,
             agent_seen: Some(NOW.plus_millis(-1)),
         }),
+        ssh: None,
         snapshot: None,
     }
 }

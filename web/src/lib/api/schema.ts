@@ -326,6 +326,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/hub-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The hub's own SSH key
+         * @description Its public half, and the line that lets it in on a server.
+         */
+        get: operations["hub_key"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/login": {
         parameters: {
             query?: never;
@@ -601,6 +621,26 @@ export interface paths {
         };
         /** Everything the hub last read of a server */
         get: operations["snapshot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/servers/{id}/ssh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How the hub gets into a server over SSH
+         * @description The session in force, the key, and how to lock that key on the server to reading values.
+         */
+        get: operations["server_ssh"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1520,6 +1560,15 @@ export interface components {
              */
             ssh_port: number;
         };
+        /** @description The hub's own key: what it logs in with where a server has neither a password nor a key. */
+        HubKeyView: {
+            /** @description One line for a shell on the server, as the user the hub logs in as: lets the key in. */
+            authorise_command: string;
+            /** @description `SHA256:…`, as `ssh-keygen -lf` prints it. */
+            fingerprint: string;
+            /** @description For `authorized_keys`: algorithm and key. */
+            public_key: string;
+        };
         /** @description The full state. */
         Initial: {
             /** @description Every open alert. */
@@ -1570,6 +1619,11 @@ export interface components {
              */
             transmit_packets_per_second: number;
         };
+        /**
+         * @description Whose key it is.
+         * @enum {string}
+         */
+        KeyOwner: "server" | "hub";
         /** @description The headline values of a server's newest reading. Percentages have one decimal; null is absent, not zero. */
         Latest: {
             /** @description Hardware name. */
@@ -2107,6 +2161,8 @@ export interface components {
             /** @description Unique name. */
             name: string;
             origin: components["schemas"]["Origin"] | null;
+            /** @description Whether the hub's log-in on it may run nothing but the probe; null while not known. */
+            ssh_locked: boolean | null;
             /**
              * Format: int32
              * @description SSH port.
@@ -2158,6 +2214,11 @@ export interface components {
             group?: string | null;
             /** @description The host key the person has seen. */
             host_key?: string;
+            /**
+             * @description Log in with the hub's own key (`GET /api/hub-key`); removes a stored password and key.
+             * @default false
+             */
+            hub_key: boolean;
             /**
              * Format: int32
              * @description Its own poll interval in seconds; null takes the hub's.
@@ -2244,6 +2305,11 @@ export interface components {
             group?: string | null;
             /** @description The host key the person has seen (`ssh-ed25519 AAAA…`); without it the first key seen is pinned. */
             host_key?: string | null;
+            /**
+             * @description Log in with the hub's own key (`GET /api/hub-key`); removes a stored password and key.
+             * @default false
+             */
+            hub_key: boolean;
             /**
              * Format: int32
              * @description Its own poll interval in seconds; null takes the hub's.
@@ -2420,6 +2486,51 @@ export interface components {
              * @description UDP sockets in use, both address families.
              */
             udp_in_use: number | null;
+        };
+        /** @description A session over SSH: what was agreed on, and how far the log-in reaches. */
+        SshSession: {
+            /** @description What the session is encrypted with. */
+            cipher: string;
+            /** @description How the host proved its key. */
+            host_key_algorithm: string;
+            /** @description How the keys of the session were made. */
+            key_exchange: string;
+            /** @description Whether the log-in may run nothing but the probe (a forced command). */
+            locked: boolean;
+            /** @description What its packets are authenticated with; null where the cipher does it. */
+            mac: string | null;
+            /** @description The hub's address as the server sees it; null where its sshd does not say. */
+            seen_from: string | null;
+            /** @description The server's software, in its own words: `SSH-2.0-OpenSSH_9.2p1 Debian-2`. */
+            software: string;
+            /** @description Whether strict key exchange is in force, which ends the Terrapin attack (CVE-2023-48795). */
+            strict_key_exchange: boolean;
+            /**
+             * @description Whether Terrapin could cut packets from the beginning of the session: no strict key
+             *     exchange, and a cipher that is open to it.
+             */
+            terrapin: boolean;
+        };
+        /** @description How the hub gets into a server over SSH, and how to lock its key there. */
+        SshView: {
+            /** @description One line for a shell on the server, as the user the hub logs in as: lets the key in. */
+            authorise_command: string;
+            /** @description `SHA256:…`, as `ssh-keygen -lf` prints it. */
+            fingerprint: string;
+            /** @description Whether the hub logs in with it; `false` where it has a password. */
+            key_in_use: boolean;
+            /** @description The key below: the server's own, or the hub's. */
+            key_owner: components["schemas"]["KeyOwner"];
+            /**
+             * @description A script that writes the probe's file and that line; to be run on the server by the user
+             *     the hub logs in as.
+             */
+            lock_script: string;
+            /** @description The line of `authorized_keys` with which the key may run the probe and nothing else. */
+            locked_line: string;
+            /** @description For `authorized_keys`: algorithm and key. */
+            public_key: string;
+            session: components["schemas"]["SshSession"] | null;
         };
         /** @description Figures of the whole fleet. */
         Stats: {
@@ -2640,6 +2751,11 @@ export interface components {
         TestRequest: {
             /** @description The host key it must prove (`ssh-ed25519 AAAA…`); without it any key is taken and reported. */
             host_key?: string | null;
+            /**
+             * @description Log in with the hub's own key.
+             * @default false
+             */
+            hub_key: boolean;
             /** @description Address or host name. */
             ip: string;
             jump_server_id?: components["schemas"]["ServerId"] | null;
@@ -3439,6 +3555,34 @@ export interface operations {
             };
         };
     };
+    hub_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HubKeyView"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     login: {
         parameters: {
             query?: never;
@@ -4112,6 +4256,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SnapshotAnswer"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    server_ssh: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshView"];
                 };
             };
             /** @description The one error envelope */

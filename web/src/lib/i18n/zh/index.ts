@@ -14,6 +14,7 @@ import * as fleet from './fleet';
 import * as form from './form';
 import * as server from './server';
 import * as settings from './settings';
+import * as ssh from './ssh';
 
 export const zh: Dict = {
   name: '中文',
@@ -28,6 +29,7 @@ export const zh: Dict = {
   ...data,
   ...events,
   ...settings,
+  ...ssh,
   errors: errorsZh,
   fields: fieldsZh,
 };
