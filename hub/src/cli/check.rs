@@ -23,8 +23,8 @@ Reads every page, index, reference, sample and secret. Exit code 0: sound, or me
 wrong, and named; 1: it could not be checked.
 
 --repair builds indexes anew, removes rows that name what is not there and values that do not decode, and
-counts anew. Where pages are damaged, everything that can be read around them goes into a new file, and
-what was on them is named. The file as it was is kept beside it, as gander.db.before-repair-TIME.";
+counts anew. The file as it was is kept beside it, as gander.db.before-repair-TIME. Damaged pages of a
+table cannot be mended: restore a backup.";
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -102,7 +102,7 @@ fn tell(config: &Config, report: &CheckReport, repaired: bool) {
     } else if has(ProblemKind::Page) && repaired {
         "damaged pages are left: restore a backup (gander-hub restore latest)"
     } else if has(ProblemKind::Page) {
-        "pages are damaged: restore a backup (gander-hub restore latest), or save what can be read with --repair"
+        "pages are damaged: restore a backup (gander-hub restore latest), or try --repair"
     } else if has(ProblemKind::Secret) && report.problems.iter().all(|p| p.kind == ProblemKind::Secret) {
         "enter these secrets again"
     } else if repaired {

@@ -2,8 +2,8 @@
 //!
 //! Only under a [`super::DatabaseLock`]: no hub may be using the file. The file as it was is kept
 //! beside it. Indexes are built anew; rows that name what is not there, and values that do not
-//! decode, are removed; numbers are counted anew. Where pages of a table are damaged, what can be read
-//! around them goes into a new file ([`super::salvage`]), and what was on them is named.
+//! decode, are removed; numbers are counted anew. Damaged pages of a table cannot be mended: what
+//! was on them is gone, and a backup is the answer.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,8 @@ use super::check::{BadSample, CheckReport, ProblemKind, WRONG_TALLIES, bad_sampl
 use super::copy::{sync, sync_directory};
 use super::layout::series_of;
 use super::lock::beside;
-use super::open::{BUSY_TIMEOUT, explain_io, newest_schema};
-use super::restore::{moment_word, remove_with_log, settle};
-use super::salvage::salvage;
+use super::open::{BUSY_TIMEOUT, explain_io};
+use super::restore::{moment_word, settle};
 use super::{DatabaseLock, MasterKey, Result, StoreError, chunks, verify};
 use crate::model::Timestamp;
 
@@ -61,26 +60,17 @@ pub async fn repair(
             left: before,
         });
     }
-    // Into one file without a log, so that a copy of it is whole; a damage may keep it from that.
-    match settle(path).await {
-        Ok(()) | Err(StoreError::Corrupt { .. }) => {}
-        Err(error) => return Err(error),
-    }
+    // Into one file without a log, so that a copy of it is whole.
+    settle(path).await?;
     let kept = beside(path, &format!(".before-repair-{}", moment_word(now)));
-    for ending in ["", "-wal"] {
-        let (from, to) = (beside(path, ending), beside(&kept, ending));
-        if from.exists() {
-            std::fs::copy(&from, &to).map_err(|error| explain_io(&to, &error))?;
-            sync(&to)?;
-        }
-    }
+    std::fs::copy(path, &kept).map_err(|error| explain_io(&kept, &error))?;
+    sync(&kept)?;
     sync_directory(&kept)?;
 
     let mut done = Vec::new();
     let mut connection = open(path).await?;
-    let mut is_whole = true;
     if has(&[ProblemKind::Index]) {
-        is_whole = attempt(
+        attempt(
             &mut connection,
             "REINDEX",
             "every index was built anew",
@@ -90,18 +80,9 @@ pub async fn repair(
     }
     if has(&[ProblemKind::Page]) {
         // Pages that are in no table or twice on the free list go away with this; damage inside
-        // a table makes it fail.
-        is_whole =
-            is_whole && attempt(&mut connection, "VACUUM", "the file was written anew", &mut done).await?;
+        // a table stays, and makes it fail.
+        attempt(&mut connection, "VACUUM", "the file was written anew", &mut done).await?;
     }
-    let mut was_salvaged = false;
-    if !is_whole && before.schema == Some(newest_schema()) {
-        let _ = connection.close().await;
-        done = salvage_to(path).await?;
-        connection = open(path).await?;
-        was_salvaged = true;
-    }
-    let has = |kinds: &[ProblemKind]| was_salvaged || has(kinds);
     if has(&[ProblemKind::Reference]) {
         remove_dangling(&mut connection, &mut done).await?;
     }
@@ -131,54 +112,25 @@ async fn open(path: &Path) -> Result<SqliteConnection> {
         .map_err(|error| StoreError::from(error).at(path))
 }
 
-/// Runs a statement that a damaged page may make fail: whether it did not.
+/// Runs a statement that a damaged page may make fail; the check afterwards names that page.
 async fn attempt(
     connection: &mut SqliteConnection,
     sql: &'static str,
     words: &str,
     done: &mut Vec<String>,
-) -> Result<bool> {
+) -> Result<()> {
     match sqlx::query(sql)
         .execute(connection)
         .await
         .map_err(StoreError::from)
     {
-        Ok(_) => {
-            done.push(words.to_owned());
-            Ok(true)
+        Ok(_) => done.push(words.to_owned()),
+        Err(StoreError::Corrupt { detail, .. }) => {
+            done.push(format!("{sql} was tried and failed: {detail}"));
         }
-        Err(StoreError::Corrupt { .. }) => Ok(false),
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
     }
-}
-
-/// Puts a new file with all that can be read in the place of a damaged one. Answers what came over.
-async fn salvage_to(path: &Path) -> Result<Vec<String>> {
-    let part = beside(path, ".repair.part");
-    remove_with_log(&part)?;
-    let saved = salvage(path, &part).await;
-    let saved = match saved {
-        Ok(saved) => saved,
-        Err(error) => {
-            let _ = remove_with_log(&part);
-            return Err(error);
-        }
-    };
-    // A log of the damaged file would be taken for the new one's.
-    for ending in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(beside(path, ending));
-    }
-    copy_mode(path, &part)?;
-    sync(&part)?;
-    std::fs::rename(&part, path).map_err(|error| explain_io(path, &error))?;
-    sync_directory(path)?;
-    Ok(saved)
-}
-
-/// The new file may be read by those who might read the old one, and nobody else.
-fn copy_mode(from: &Path, to: &Path) -> Result<()> {
-    let metadata = std::fs::metadata(from).map_err(|error| explain_io(from, &error))?;
-    std::fs::set_permissions(to, metadata.permissions()).map_err(|error| explain_io(to, &error))
+    Ok(())
 }
 
 async fn remove_dangling(connection: &mut SqliteConnection, done: &mut Vec<String>) -> Result<()> {

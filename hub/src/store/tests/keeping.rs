@@ -14,7 +14,7 @@ use crate::store::{
 };
 
 /// A store with two servers, one with secrets, and samples of many pages.
-pub(super) async fn filled() -> (TestStore, ServerId) {
+async fn filled() -> (TestStore, ServerId) {
     let test = TestStore::new().await;
     let server = test.server("web-1").await.id;
     test.store
@@ -328,10 +328,7 @@ async fn a_damaged_page_is_not_glossed_over() {
     std::fs::write(&path, &bytes).unwrap();
     let lock = DatabaseLock::take(&path).unwrap();
     let tried = repair(&path, Some(&test.key), NOW, &lock).await.unwrap();
-    assert!(tried.left.is_usable(), "{:?}", tried.left.problems);
-    assert_eq!((tried.left.servers, tried.left.samples), (2, 0));
-    let lost = "samples of web-1 (all) could not be read";
-    assert!(tried.done.iter().any(|done| done == lost), "{:#?}", tried.done);
+    assert!(!tried.left.is_usable());
     // But for its header, which says that there is no log any more.
     assert!(std::fs::read(tried.kept.unwrap()).unwrap()[4096..] == bytes[4096..]);
 }

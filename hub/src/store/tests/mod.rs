@@ -1,6 +1,5 @@
 //! Tests of the store on real files in temporary directories.
 
-mod carrying;
 mod crash;
 mod keeping;
 mod model;
@@ -10,7 +9,6 @@ mod pipeline;
 mod plans;
 mod reading;
 mod removal;
-mod salvaging;
 mod servers;
 mod tiers;
 
