@@ -161,7 +161,7 @@ impl Bucket {
                 action.with_continuation_token(after);
             }
             let answer = self.ask(&action, None).await?;
-            let listed = ListObjectsV2::parse_response(answer.text())
+            let listed = ListObjectsV2::parse_response(&request::with_namespace(answer.text()))
                 .map_err(|error| self.nonsense(&format!("a list that is none ({error})")))?;
             for object in listed.contents {
                 let Some(name) = object.key.strip_prefix(&self.config.prefix) else {

@@ -267,6 +267,18 @@ pub(super) fn element(xml: &str, name: &str) -> Option<String> {
     )
 }
 
+/// A list with the namespace that Amazon's has: other stores have an older one, or none.
+pub(super) fn with_namespace(xml: &str) -> String {
+    const ROOT: &str = "<ListBucketResult";
+    let Some((before, rest)) = xml.split_once(ROOT) else {
+        return xml.to_owned();
+    };
+    let Some((_, content)) = rest.split_once('>') else {
+        return xml.to_owned();
+    };
+    format!("{before}{ROOT} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{content}")
+}
+
 async fn text(mut answer: Response) -> reqwest::Result<String> {
     let mut text = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
