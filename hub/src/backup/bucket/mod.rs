@@ -194,7 +194,10 @@ impl Bucket {
     /// short goes on from there the next time.
     pub async fn bring_up_to_date(&self, config: &BackupConfig) -> anyhow::Result<Uploaded> {
         let directory = &config.directory;
-        let mut there = self.list().await?;
+        let mut there = self
+            .list()
+            .await
+            .with_context(|| format!("{} at {} cannot be listed", self.config, self.config.endpoint))?;
         let here =
             directory::list(directory).with_context(|| format!("{} cannot be read", directory.display()))?;
         upload::forget_what_is_gone(self, directory).await;
