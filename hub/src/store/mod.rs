@@ -43,7 +43,6 @@ mod restore;
 mod retention;
 mod rollup;
 mod rows;
-mod salvage;
 mod samples;
 mod seal;
 mod secrets;
