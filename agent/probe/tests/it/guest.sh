@@ -1,3 +1,4 @@
+#!/bin/sh
 # Runs "$@" in a guest of 256 MiB and half a core, its cgroup mounted as a container engine mounts it.
 # NAME is that of the group.
 set -e
