@@ -28,6 +28,8 @@ function piece(name: string, value: unknown): string {
     case 'label':
     case 'address':
     case 'version':
+    case 'reason':
+    case 'bucket':
       return written(value);
     case 'alert_id':
     case 'algorithm':
@@ -38,6 +40,10 @@ function piece(name: string, value: unknown): string {
       return typeof value === 'number' ? words.bootedBefore(format.duration(value)) : '';
     case 'samples':
       return typeof value === 'number' ? words.samples(format.number(value)) : '';
+    case 'bytes':
+      return typeof value === 'number' ? format.bytes(value) : '';
+    case 'problems':
+      return Array.isArray(value) ? written(value) : '';
     case 'before':
       return typeof value === 'string' ? words.before(format.dateTime(value)) : '';
     case 'from':

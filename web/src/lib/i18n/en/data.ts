@@ -96,6 +96,12 @@ export const data = {
     keeping: (newest: number, weekly: number) =>
       `the newest ${newest}` + (weekly > 0 ? ` and ${plural(weekly, '1 week', `${weekly} weeks`)}` : ''),
     where: 'Directory on the hub',
+    bucket: 'Bucket',
+    uploaded: 'Bucket up to date',
+    notYet: 'not since the hub started',
+    inBucket: (count: number) => plural(count, '(1 backup in it)', `(${count} backups in it)`),
+    there: 'uploaded',
+    notThere: 'not uploaded',
     none: 'No backup yet.',
     taken: 'State of',
     file: 'File',
