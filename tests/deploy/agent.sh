@@ -202,6 +202,16 @@ package() {
   check "purged" run dpkg -P gander-agent
   run rm "/root/$deb"
   check "no file, no user, no group" same '' "$(leftovers | grep -v -- '-$')"
+
+  step "The RPM, as far as Debian's rpm can tell"
+  local rpm
+  rpm=$(ls "$LAB"/packages/*.rpm)
+  check "it has the program" has '^-rwxr-xr-x .* root +root .* /usr/bin/gander-agent$' "$(rpm -qp --list --verbose "$rpm")"
+  check "and the unit" has ' /usr/lib/systemd/system/gander-agent.service$' "$(rpm -qp --list --verbose "$rpm")"
+  check "its state is for nobody else" has '^drwx------ .* gander-a[^ ]* +gander-a[^ ]* .* /var/lib/gander-agent$' "$(rpm -qp --list --verbose "$rpm")"
+  rpm -qp --scripts "$rpm" | sed 's/^.*scriptlet (using .*$//' >"$LAB/scriptlets"
+  check "its scripts can be read by a shell" sh -n "$LAB/scriptlets"
+  check "and take everything away" has 'rm -rf /var/lib/gander-agent' "$(cat "$LAB/scriptlets")"
 }
 
 nothing_else() {
