@@ -8,6 +8,15 @@ export async function fleetViews({ page }) {
   const local = (await localServer(page)).name;
   await page.goto('/');
   await seen('cards at first', card(page, added));
+  await seen('in a card its last hour, in words', card(page, added).getByRole('img', { name: /^CPU, last hour: .*%/ }));
+  await button(page, 'Overview of the last hour').click();
+  const overview = page.getByRole('region', { name: 'The last hour' });
+  await seen('the overview names who has most CPU', overview.getByRole('listitem').first());
+  await button(overview, 'Memory').click();
+  await seen('and memory after a click', overview.getByRole('img', { name: /^Memory, last hour: / }));
+  await button(overview, 'CPU').click();
+  await button(page, 'Overview of the last hour').click();
+  same('a second click takes the overview away', await overview.count(), 0);
   await button(page, 'Table').click();
   const row = page.getByRole('row').filter({ hasText: added });
   await seen('a row for each server after Table', row);
