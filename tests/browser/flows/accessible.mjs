@@ -33,7 +33,7 @@ export async function accessible({ page, peer, context, newContext, complaints }
     '/settings/tokens',
     '/settings/agents',
     '/settings/about',
-    '/nothing-is-here',
+    '/servers/999999',
   ];
   const storageState = await context.storageState();
   await complaints.expecting([/status of 404/], async () => {
