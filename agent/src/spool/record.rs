@@ -411,7 +411,7 @@ mod tests {
         (0..count)
             .map(|index| {
                 let sections = match index % 5 {
-                    0 => Sections::ALL,
+                    0 => Sections::TICK | Sections::SLOW | Sections::FACTS | Sections::RARE,
                     3 => Sections::TICK | Sections::SLOW,
                     _ => Sections::TICK,
                 };
