@@ -1460,14 +1460,14 @@ export interface components {
             /** @description Of which part; empty for the whole server, or where each step shows the busiest part. */
             label: string;
             /** @description Greatest value of each step; not with `values=mean`. */
-            max?: (number | null)[];
+            max: (number | null)[];
             /**
              * Format: double
              * @description The mean over the whole span.
              */
             mean: number;
             /** @description Least value of each step; not with `values=mean`. */
-            min?: (number | null)[];
+            min: (number | null)[];
             /** @description Which server. */
             server_id: components["schemas"]["ServerId"];
         };
