@@ -36,7 +36,7 @@ export async function accessible({ page, peer, context, newContext, complaints }
     '/servers/999999',
   ];
   const storageState = await context.storageState();
-  await complaints.expecting([/status of 404/], async () => {
+  await complaints.expecting([/status of 404/, /status of 401.*api.session/], async () => {
     for (const [look, options] of [
       ['light', {}],
       [
