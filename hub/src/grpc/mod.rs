@@ -9,6 +9,7 @@
 mod access;
 mod agents;
 mod authority;
+mod budget;
 mod clock;
 mod incoming;
 mod limit;

@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use super::layout::LayoutCache;
 use super::recall::Recall;
 use super::retention::Ages;
-use super::seal::{KEY_CHECK, Place};
+use super::secrets::check_key;
 use super::write_back::LAST_RESORT_PAGES;
 use super::{MasterKey, Result, StoreError};
 use crate::model::{ServerId, Timestamp};
@@ -452,51 +452,6 @@ fn migrate_error(path: &Path, error: MigrateError) -> StoreError {
             reason: other.to_string(),
         },
     }
-}
-
-/// Refuses a key that does not open the secrets that are there. Where there are none, the key
-/// in hand becomes the database's.
-async fn check_key(path: &Path, key: &MasterKey, connection: &mut SqliteConnection) -> Result<()> {
-    if key_fits(connection, key).await? {
-        return Ok(());
-    }
-    if has_secrets(connection).await? {
-        return Err(StoreError::WrongKey {
-            path: path.to_owned(),
-        });
-    }
-    let text = serde_json::Value::from(key.seal(&KEY_PLACE, KEY_CHECK)?).to_string();
-    put_meta(connection, KEY_PLACE.field, Some(&text)).await
-}
-
-/// Where the text stands that only the database's key opens.
-const KEY_PLACE: Place = Place {
-    table: "meta",
-    row: 0,
-    field: "store.key_check",
-};
-
-/// Whether this is the key that the database's secrets are sealed with.
-pub(super) async fn key_fits(connection: &mut SqliteConnection, key: &MasterKey) -> Result<bool> {
-    let kept: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
-        .bind(KEY_PLACE.field)
-        .fetch_optional(connection)
-        .await?;
-    let sealed = kept.and_then(|text| serde_json::from_str::<Vec<u8>>(&text).ok());
-    Ok(sealed
-        .and_then(|sealed| key.open(&KEY_PLACE, &sealed))
-        .is_some_and(|text| text.expose() == KEY_CHECK))
-}
-
-/// Whether anything is sealed in the database.
-pub(super) async fn has_secrets(connection: &mut SqliteConnection) -> Result<bool> {
-    Ok(sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM server
-         WHERE password IS NOT NULL OR private_key IS NOT NULL OR passphrase IS NOT NULL)
-         OR EXISTS (SELECT 1 FROM authority) OR EXISTS (SELECT 1 FROM hub_key)",
-    )
-    .fetch_one(connection)
-    .await?)
 }
 
 /// The newest schema this program knows.

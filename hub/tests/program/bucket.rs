@@ -291,15 +291,20 @@ fn what_the_store_says_is_told_with_the_fix_and_without_the_key() {
     let server = Server::start();
     let directory = tempfile::tempdir().unwrap();
     fill(directory.path(), 500);
+    // s3rver looks at the access key only.
     let secret = "not-the-secret-key";
-    let (made, _, complaints) = run(with_bucket(directory.path(), server.port, secret).arg("backup"));
+    let mut stranger = with_bucket(directory.path(), server.port, secret);
+    stranger
+        .env("GANDER_BACKUP_S3_ACCESS_KEY", "STRANGER")
+        .arg("backup");
+    let (made, _, complaints) = run(&mut stranger);
     let place = format!("http://127.0.0.1:{}", server.port);
     assert!(
         !made
             && complaints.contains(&place)
             && complaints.contains("s3://backups/gander/")
-            && complaints.contains("403 Forbidden, SignatureDoesNotMatch")
-            && complaints.contains("correct backup.s3_secret_key"),
+            && complaints.contains("403 Forbidden, InvalidAccessKeyId")
+            && complaints.contains("correct backup.s3_access_key"),
         "{complaints}"
     );
     let mut elsewhere = with_bucket(directory.path(), server.port, KEY);

@@ -76,6 +76,8 @@ export const errorsEn: Errors = {
     backup_running: 'A backup is being made already.',
     no_agent:
       'This hub has no agent for that platform: put one into the directory of grpc.agent_directory (GANDER_AGENT_DIRECTORY).',
+    no_hub_key: 'The hub has no key of its own yet. Restart it.',
+    key_unreadable: 'The stored private key cannot be read, or its passphrase is wrong.',
     shutting_down: 'The hub is shutting down.',
   },
   retryAfter: (span) => `Try again in ${span}.`,

@@ -1,7 +1,7 @@
 // How the hub gets into a server over SSH.
 
 export const ssh = {
-  title: 'SSH',
+  title: 'SSH log-in',
   software: 'Server software',
   keyExchange: 'Key exchange',
   cipher: 'Encryption',

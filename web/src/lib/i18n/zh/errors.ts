@@ -63,6 +63,8 @@ export const errorsZh: Errors = {
     backup_running: '已有备份正在进行。',
     no_agent:
       '此中枢没有该平台的代理程序：请把它放入 grpc.agent_directory（GANDER_AGENT_DIRECTORY）指定的目录。',
+    no_hub_key: '监控中枢还没有自己的密钥，请重启它。',
+    key_unreadable: '保存的私钥无法读取，或口令错误。',
     shutting_down: '监控中枢正在关闭。',
   },
   retryAfter: (span) => `请在 ${span}后重试。`,
