@@ -393,7 +393,8 @@ impl Program {
                 input = self.input.recv() => match input {
                     Some(_) if asked >= polls => {}
                     Some(bytes) => {
-                        asked += 1;
+                        // A request begins with its number; the script's second line is none.
+                        asked += u64::from(bytes.first().is_some_and(u8::is_ascii_digit));
                         if stdin.write_all(&bytes).await.is_err() { break }
                     }
                     None => break,

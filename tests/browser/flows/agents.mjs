@@ -23,7 +23,7 @@ export async function agents({ page }) {
   await field(page, 'What is it for?').fill('browser test');
   await field(page, 'Tags optional').fill('streaming');
   await button(page, 'Make the install line').click();
-  const line = await page.locator('pre.command').innerText();
+  const line = await page.locator('pre').innerText();
   const part = (name) => new RegExp(`--${name} ([^ ;]+)`).exec(line)?.[1];
   const authority = await (await page.request.get('/api/agents/authority')).json();
   same('the line carries the fingerprint of the authority', part('ca'), authority.sha256);

@@ -1,23 +1,16 @@
-//! The rare sections: what asks programs that may hang, or reads many files.
+//! The rare sections: what reads many files. No program is run here, unlike by the script over SSH:
+//! failed units and NVIDIA cards are absent.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use super::{MAX_FILE, add, entries, line, text};
 use crate::parse::COMPLETE;
 use crate::snapshot::SectionFault;
 use crate::wire::Answer;
 
-/// How long a program may take.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How often it is looked whether a program has ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// Bytes of a program's output that are read.
-const MAX_OUTPUT: u64 = 256 * 1024;
 /// Where the owner of the machine leaves files for us.
 const TEXT_FILES: [&str; 3] = [
     "/var/lib/gander/textfile",
@@ -35,7 +28,6 @@ pub(super) fn read(answer: &mut Answer) {
     updates(answer);
     tcp(answer);
     containers(answer);
-    units(answer);
     gpus(answer);
     prom(answer);
 }
@@ -92,24 +84,6 @@ fn tcp(answer: &mut Answer) {
     }
 }
 
-fn units(answer: &mut Answer) {
-    if !Path::new("/run/systemd/system").is_dir() {
-        return;
-    }
-    let list = [
-        "list-units",
-        "--state=failed",
-        "--no-legend",
-        "--no-pager",
-        "--plain",
-    ];
-    match run("systemctl", &list) {
-        Ok(Some(out)) => add(answer, "units", format!("{out}{COMPLETE}\n")),
-        Ok(None) => {}
-        Err(reason) => fault(answer, "units", reason),
-    }
-}
-
 fn gpus(answer: &mut Answer) {
     let mut cards = String::new();
     for card in entries("/sys/class/drm") {
@@ -126,70 +100,6 @@ fn gpus(answer: &mut Answer) {
     }
     if !cards.is_empty() {
         add(answer, "amdgpu", cards);
-    }
-    let query = [
-        "--query-gpu=index,name,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw",
-        "--format=csv,noheader,nounits",
-    ];
-    match run("nvidia-smi", &query) {
-        Ok(Some(out)) => add(answer, "nvidia", out),
-        Ok(None) => {}
-        Err(reason) => fault(answer, "nvidia", reason),
-    }
-}
-
-/// What a program prints; `None` where it is not installed. One that takes too long is ended.
-fn run(program: &str, arguments: &[&str]) -> Result<Option<String>, String> {
-    let spawned = Command::new(program)
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn();
-    let mut child = match spawned {
-        Ok(child) => child,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("{program} cannot be started: {error}")),
-    };
-    // Read beside the waiting: a program that prints much would wait for us otherwise.
-    let output = child.stdout.take();
-    let reader = std::thread::Builder::new()
-        .name("gander-output".into())
-        .spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = output.map(|output| output.take(MAX_OUTPUT).read_to_end(&mut bytes));
-            bytes
-        });
-    let ended = wait(&mut child);
-    let Ok(reader) = reader else {
-        return Err(format!("no thread to read what {program} prints"));
-    };
-    match ended {
-        Some(true) => {
-            let bytes = reader.join().unwrap_or_default();
-            Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-        }
-        Some(false) => Err(format!("{program} failed")),
-        // Its output may be held open by a child of its own: nobody waits for the reader.
-        None => Err(format!("gave up after {} s: {program} hangs", PATIENCE.as_secs())),
-    }
-}
-
-/// Whether it ended well; `None` if it had to be ended.
-fn wait(child: &mut Child) -> Option<bool> {
-    let started = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status.success()),
-            Ok(None) if started.elapsed() < PATIENCE => std::thread::sleep(LOOK_AGAIN),
-            _ => {
-                let _ = child.kill();
-                // One that cannot be killed is reaped when it ends, or with us.
-                let _ = child.try_wait();
-                return None;
-            }
-        }
     }
 }
 
