@@ -74,7 +74,7 @@ lint:
 test-deploy:
 	@tests/deploy/run.sh
 
-## bench: the benchmarks (figures depend on the machine; nothing is asserted); ONLY="poll store micro agents agent" picks some, RECORDING=FILE their samples
+## bench: the benchmarks (figures depend on the machine; nothing is asserted); ONLY="poll store micro fleet agents agent" picks some, RECORDING=FILE their samples
 .PHONY: bench
 bench: packages web
 	@deploy/install-packages.sh bench
@@ -86,17 +86,18 @@ recording: packages
 	@cargo run --locked --release -p gander-probe --example record -- \
 	  --seconds $(or $(SECONDS),7200) --out "$(or $(RECORDING),recording.answers)"
 
-## soak: real sshds for SOAK_MINUTES (10), then CRASH_KILLS (1000) kills and CRASH_CUTS (200) power cuts, then faults between agents and the hub (AGENT_KILLS=100); ONLY="sessions", "crash" or "agents" picks one
+## soak: real sshds for SOAK_MINUTES (10), then CRASH_KILLS (1000) kills and CRASH_CUTS (200) power cuts, then 75 minutes of cut, lossy and silent lines to real sshds (SSH_SOAK_PHASE=600 SSH_SOAK_IDLE=4500), then faults between agents and the hub (AGENT_KILLS=100); ONLY="sessions", "crash", "ssh" or "agents" picks one
 .PHONY: soak
 soak: packages web
 	@deploy/install-packages.sh test
 	@cargo build --locked -p gander-hub -p gander-agent -p gander-e2e
-	@for part in $(or $(ONLY),sessions crash agents); do \
+	@for part in $(or $(ONLY),sessions crash ssh agents); do \
 	  case $$part in \
 	    sessions) tests/as-root.sh target/debug/soak ;; \
 	    crash) tests/as-root.sh target/debug/crash ;; \
+	    ssh) tests/as-root.sh unshare --net target/debug/ssh_soak ;; \
 	    agents) tests/as-root.sh target/debug/agent_soak ;; \
-	    *) echo "There is no soak \"$$part\": sessions, crash, agents" >&2; exit 1 ;; \
+	    *) echo "There is no soak \"$$part\": sessions, crash, ssh, agents" >&2; exit 1 ;; \
 	  esac; \
 	done
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # make bench: runs the benchmarks named; poll, store and micro by default. As root where real sshd accounts are needed.
-#   tests/bench/run.sh [poll] [store] [micro] [agents] [agent]
+#   tests/bench/run.sh [poll] [store] [micro] [fleet] [agents] [agent]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -25,12 +25,18 @@ for part in "${@:-poll store micro}"; do
         GANDER_AGENT_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release-agent/gander-agent" \
           cargo bench --locked -p gander-hub -p gander-e2e --bench agent
         ;;
+      fleet)
+        cargo build --locked --release -p gander-hub -p gander-e2e --bin gander-hub --bin fleet
+        # FLEET="5000 10" is one stage alone; see the head of the benchmark for its parts.
+        # shellcheck disable=SC2086
+        cargo bench --locked -p gander-hub -p gander-e2e --bench fleet -- ${FLEET:-}
+        ;;
       agents)
         cargo build --locked --release -p gander-hub -p gander-e2e --bin gander-hub
         cargo bench --locked -p gander-hub -p gander-e2e --bench agents
         ;;
       *)
-        echo "There is no benchmark \"$name\": poll, store, micro, agents, agent" >&2
+        echo "There is no benchmark \"$name\": poll, store, micro, fleet, agents, agent" >&2
         exit 1
         ;;
     esac

@@ -32,7 +32,7 @@ use std::{
 
 use gander_e2e::{
     TestHub,
-    measure::{cpu_of, machine, memory_of, own_cpu},
+    measure::{Lags, allow_many_files, cpu_of, machine, memory_of, own_cpu},
     recording::{Recording, Step},
 };
 use gander_hub::{
@@ -66,8 +66,8 @@ const MEASURE: Duration = Duration::from_secs(20);
 const SHOWN: Duration = Duration::from_secs(10);
 /// What a stage may take to have all agents welcomed.
 const WELCOME: Duration = Duration::from_secs(180);
-/// Width of a class of lags, in milliseconds.
-const LAG_STEP: u64 = 10;
+/// Width of a class of lags.
+const LAG_STEP: Duration = Duration::from_millis(10);
 /// A stage is carried when so many in a hundred of what is sent are acknowledged in its time.
 const CARRIED: f64 = 0.97;
 
@@ -84,39 +84,9 @@ struct Fleet {
     ended: AtomicUsize,
 }
 
-/// How many took so many steps of [`LAG_STEP`].
-struct Lags(Vec<AtomicU64>);
-
-impl Lags {
-    fn new() -> Self {
-        Self((0..6_000).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    fn forget(&self) {
-        self.0.iter().for_each(|lag| lag.store(0, Ordering::Relaxed));
-    }
-
-    fn count(&self, lag: Duration) {
-        let class = (lag.as_millis() as u64 / LAG_STEP) as usize;
-        self.0[class.min(self.0.len() - 1)].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// What so many of a hundred came within, in milliseconds.
-    fn percentile(&self, percent: u64) -> u64 {
-        let counts: Vec<u64> = self.0.iter().map(|lag| lag.load(Ordering::Relaxed)).collect();
-        let wanted = counts.iter().sum::<u64>() * percent / 100;
-        let mut seen = 0;
-        let class = counts.iter().position(|count| {
-            seen += count;
-            seen > wanted
-        });
-        (class.unwrap_or(counts.len()) as u64 + 1) * LAG_STEP
-    }
-}
-
 /// The lags of what a WebSocket of the whole fleet shows in a while.
 async fn shown(hub: &TestHub) -> Lags {
-    let lags = Lags::new();
+    let lags = Lags::new(LAG_STEP);
     let mut live = hub.live().await;
     let until = Instant::now() + SHOWN;
     while Instant::now() < until {
@@ -137,13 +107,6 @@ async fn shown(hub: &TestHub) -> Lags {
         }
     }
     lags
-}
-
-/// As many files as the system allows: each agent is one here and one in the hub, which inherits this.
-fn allow_many_files() {
-    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current = limit.maximum;
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
 }
 
 fn main() {
@@ -190,7 +153,7 @@ async fn run(counts: &[usize]) {
         welcomed: AtomicUsize::new(0),
         sent: AtomicU64::new(0),
         acknowledged: AtomicU64::new(0),
-        lags: Lags::new(),
+        lags: Lags::new(LAG_STEP),
         ended: AtomicUsize::new(0),
     });
     let mut values = 0_usize;

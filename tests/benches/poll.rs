@@ -17,8 +17,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
-    process::Command,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,6 +27,7 @@ use std::{
 
 use gander_e2e::{
     collecting::{Collecting, target},
+    rival,
     sshd::{RealSshd, children_of},
 };
 use tokio::{
@@ -198,25 +198,18 @@ async fn measure_ours(sshd: &RealSshd) -> Ours {
 async fn measure_rival(sshd: &RealSshd) -> Rival {
     let proxy = Proxy::to(sshd.port()).await;
     let (node, bytes) = (cpu_of_ended_children(sshd.process_id()), proxy.bytes());
-    let mut command = Command::new(python_with_asyncssh());
-    command
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/bench/rival_asyncssh.py"))
-        .args([
-            "127.0.0.1",
-            &proxy.port.to_string(),
-            sshd.login_name("deploy"),
+    let (port, user) = (proxy.port, sshd.login_name("deploy").to_owned());
+    let rival = tokio::task::spawn_blocking(move || {
+        rival::asyncssh(
+            Path::new(env!("CARGO_TARGET_TMPDIR")),
+            port,
+            &user,
             "secret",
-            &RIVAL_POLLS.to_string(),
-        ]);
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
-        .await
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            RIVAL_POLLS,
+        )
+    })
+    .await
+    .unwrap();
     // The sessions' processes are accounted to sshd when it has taken note of their end.
     gander_e2e::eventually("the rival's sessions end", async || {
         children_of(sshd.process_id()).is_empty().then_some(())
@@ -225,38 +218,11 @@ async fn measure_rival(sshd: &RealSshd) -> Rival {
     // It polls once more than it measures, to warm up.
     let polls = (RIVAL_POLLS + 1) as f64;
     Rival {
-        round_trip_us: figures["wall_ms"].as_f64().unwrap() * 1000.0,
-        hub_us: figures["cpu_us"].as_f64().unwrap(),
+        round_trip_us: rival.round_trip_us,
+        hub_us: rival.cpu_us,
         node_us: (cpu_of_ended_children(sshd.process_id()) - node).as_secs_f64() * 1e6 / polls,
         wire_bytes: (proxy.bytes() - bytes) as f64 / polls,
     }
-}
-
-/// A Python of our own with asyncssh, made once beneath `target`.
-fn python_with_asyncssh() -> PathBuf {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rival");
-    let python = venv.join("bin/python");
-    let ready = |python: &Path| {
-        Command::new(python)
-            .args(["-c", "import asyncssh"])
-            .output()
-            .is_ok_and(|output| output.status.success())
-    };
-    if !ready(&python) {
-        let made = Command::new("python3").args(["-m", "venv"]).arg(&venv).status();
-        assert!(
-            made.is_ok_and(|status| status.success()),
-            "python3 -m venv failed: apt-get install python3-venv"
-        );
-        let installed = Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "asyncssh==2.24.1"])
-            .status();
-        assert!(
-            installed.is_ok_and(|status| status.success()),
-            "asyncssh 2.24.1 could not be installed from PyPI"
-        );
-    }
-    python
 }
 
 /// A TCP proxy that counts what goes through it.

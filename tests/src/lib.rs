@@ -18,15 +18,18 @@ pub mod crash;
 pub mod dice;
 pub mod eventually;
 pub mod fake_ssh;
+pub mod fleet;
 pub mod hub;
 pub mod line;
 pub mod live;
 pub mod log;
 pub mod measure;
 pub mod mount;
+pub mod network;
 pub mod nginx;
 pub mod power;
 pub mod recording;
+pub mod rival;
 pub mod script;
 pub mod sshd;
 

@@ -1,6 +1,77 @@
 //! What a process costs: CPU time and memory by `/proc`, and the size of a directory.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// Classes of a [`Lags`]; the last one has all that is longer.
+const CLASSES: usize = 6_000;
+
+/// How many times were how long, in classes of equal width; counted from many tasks at once.
+pub struct Lags {
+    width: Duration,
+    classes: Vec<AtomicU64>,
+}
+
+impl Lags {
+    /// With classes of this width.
+    #[must_use]
+    pub fn new(width: Duration) -> Self {
+        Self {
+            width,
+            classes: (0..CLASSES).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Begins anew.
+    pub fn forget(&self) {
+        self.classes
+            .iter()
+            .for_each(|class| class.store(0, Ordering::Relaxed));
+    }
+
+    /// Counts one time.
+    pub fn count(&self, lag: Duration) {
+        let class = lag.as_nanos() / self.width.as_nanos().max(1);
+        let class = usize::try_from(class).unwrap_or(usize::MAX).min(CLASSES - 1);
+        self.classes[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What so many of a hundred came within, in milliseconds; 0 where nothing was counted.
+    #[must_use]
+    pub fn percentile(&self, percent: u64) -> u64 {
+        let counts: Vec<u64> = self
+            .classes
+            .iter()
+            .map(|class| class.load(Ordering::Relaxed))
+            .collect();
+        let all = counts.iter().sum::<u64>();
+        if all == 0 {
+            return 0;
+        }
+        let wanted = all * percent / 100;
+        let mut seen = 0;
+        let class = counts.iter().position(|count| {
+            seen += count;
+            seen > wanted
+        });
+        let class = u64::try_from(class.map_or(CLASSES, |class| class + 1)).unwrap_or(u64::MAX);
+        class * u64::try_from(self.width.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// As many open files as the system allows, for this process and those it starts.
+///
+/// # Panics
+/// The system refuses.
+pub fn allow_many_files() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("the limit of open files");
+}
 
 /// CPU time of this process so far, user and system, all threads.
 #[must_use]

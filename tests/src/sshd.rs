@@ -42,7 +42,10 @@ use crate::eventually::PATIENCE;
 /// A running SSH server and its users.
 pub struct RealSshd {
     dir: TempDir,
+    address: String,
     port: u16,
+    /// The network namespace it runs in; `None` for ours.
+    namespace: Option<String>,
     program: Program,
     process: Option<Child>,
     users: HashMap<String, User>,
@@ -69,17 +72,29 @@ impl RealSshd {
     /// The same with lines of `sshd_config` that come before ours (the first one counts).
     #[must_use]
     pub fn start_with(lines: &[&str]) -> Self {
-        require_root();
+        Self::empty(Program::OpenSsh).configured(lines)
+    }
+
+    /// The same as another machine: in a network namespace, at the address it has there.
+    #[must_use]
+    pub fn start_in(namespace: &str, address: &str, lines: &[&str]) -> Self {
         let mut sshd = Self::empty(Program::OpenSsh);
+        sshd.move_to(namespace, address);
+        sshd.configured(lines)
+    }
+
+    fn configured(self, lines: &[&str]) -> Self {
+        let mut sshd = self;
         sshd.make_host_key("ed25519");
         sshd.make_host_key("ecdsa");
         sshd.make_host_key("rsa");
         let config = format!(
-            "{}\nPort {}\nListenAddress 127.0.0.1\nPidFile {dir}/pid\nHostKey {dir}/host_ed25519\nHostKey {dir}/host_ecdsa\n\
+            "{}\nPort {}\nListenAddress {}\nPidFile {dir}/pid\nHostKey {dir}/host_ed25519\nHostKey {dir}/host_ecdsa\n\
              HostKey {dir}/host_rsa\nUsePAM yes\nPasswordAuthentication yes\nKbdInteractiveAuthentication no\n\
              MaxStartups 1000:30:2000\nMaxSessions 1000\nPermitRootLogin no\nPrintMotd no\nUseDNS no\nLogLevel VERBOSE\n",
             lines.join("\n"),
             sshd.port,
+            sshd.address,
             dir = sshd.dir.path().display(),
         );
         fs::write(sshd.dir.path().join("sshd_config"), config).unwrap();
@@ -90,19 +105,37 @@ impl RealSshd {
     /// A dropbear server, as on small systems.
     #[must_use]
     pub fn start_dropbear() -> Self {
-        require_root();
+        Self::empty(Program::Dropbear).with_dropbear_key()
+    }
+
+    /// The same as another machine: in a network namespace, at the address it has there.
+    #[must_use]
+    pub fn start_dropbear_in(namespace: &str, address: &str) -> Self {
         let mut sshd = Self::empty(Program::Dropbear);
+        sshd.move_to(namespace, address);
+        sshd.with_dropbear_key()
+    }
+
+    fn with_dropbear_key(mut self) -> Self {
         run(
             "dropbear-bin",
             Command::new("dropbearkey")
                 .args(["-t", "ed25519", "-f"])
-                .arg(sshd.dir.path().join("dropbear_key")),
+                .arg(self.dir.path().join("dropbear_key")),
         );
-        sshd.start_again();
-        sshd
+        self.start_again();
+        self
+    }
+
+    fn move_to(&mut self, namespace: &str, address: &str) {
+        self.namespace = Some(namespace.to_owned());
+        address.clone_into(&mut self.address);
+        // Nobody else is there.
+        self.port = 22;
     }
 
     fn empty(program: Program) -> Self {
+        require_root();
         let dir = tempfile::Builder::new()
             .prefix("gander-sshd-")
             .tempdir()
@@ -111,7 +144,9 @@ impl RealSshd {
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         Self {
             dir,
+            address: "127.0.0.1".to_owned(),
             port: free_port(),
+            namespace: None,
             program,
             process: None,
             users: HashMap::new(),
@@ -285,7 +320,7 @@ impl RealSshd {
         let user = &self.users[user];
         ConnectSpec {
             name: server.to_owned(),
-            host: "127.0.0.1".to_owned(),
+            host: self.address.clone(),
             port: self.port,
             user: user.login.clone(),
             credential: user.credential.clone(),
@@ -402,7 +437,14 @@ impl RealSshd {
             }
             Program::Dropbear => {
                 let mut command = Command::new("dropbear");
-                command.args(["-F", "-E", "-w", "-p", &format!("127.0.0.1:{}", self.port), "-r"]);
+                command.args([
+                    "-F",
+                    "-E",
+                    "-w",
+                    "-p",
+                    &format!("{}:{}", self.address, self.port),
+                    "-r",
+                ]);
                 command
                     .arg(dir.join("dropbear_key"))
                     .arg("-P")
@@ -410,6 +452,12 @@ impl RealSshd {
                 command
             }
         };
+        if let Some(namespace) = &self.namespace {
+            let mut inside = Command::new("nsenter");
+            inside.arg(format!("--net=/run/netns/{namespace}"));
+            inside.arg(command.get_program()).args(command.get_args());
+            command = inside;
+        }
         let package = match self.program {
             Program::OpenSsh => "openssh-server",
             Program::Dropbear => "dropbear-bin",
@@ -421,12 +469,12 @@ impl RealSshd {
             .spawn()
             .unwrap_or_else(|error| missing(&format!("{command:?}"), package, &error));
         self.process = Some(process);
-        let port = self.port;
+        let place = (self.address.clone(), self.port);
         eventually_now("the SSH server to listen", || {
             if let Some(status) = self.process.as_mut().unwrap().try_wait().unwrap() {
                 panic!("the SSH server ended with {status}:\n{}", self.log());
             }
-            TcpStream::connect(("127.0.0.1", port)).ok()
+            TcpStream::connect((place.0.as_str(), place.1)).ok()
         });
     }
 }
