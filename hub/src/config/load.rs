@@ -68,7 +68,7 @@ impl Effective {
         if self.setting.secret && !self.text.is_empty() {
             return "\"********\"".into();
         }
-        values::to_toml(self.setting.path, &self.text)
+        values::to_toml(self.setting.kind, &self.text)
     }
 }
 

@@ -17,10 +17,22 @@ pub struct Setting {
     pub accepted: &'static str,
     /// What it is for: one line.
     pub about: &'static str,
+    /// How the TOML file writes a value of it.
+    pub(super) kind: Kind,
     /// Never shown; may stand in a file of its own (`_FILE`), and not on a command line.
     pub secret: bool,
     /// Takes over a value; an empty text is "none" where there may be none.
     pub(super) apply: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// What a value is in the TOML file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Boolean,
+    /// Texts; elsewhere they stand in one, separated by commas.
+    List,
 }
 
 impl Setting {
@@ -40,6 +52,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "0.0.0.0:8000",
         accepted: "ADDRESS:PORT, such as 0.0.0.0:8000, 127.0.0.1:8000 or [::]:8000",
         about: "Address and port of the dashboard, REST and WebSocket.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.http_listen, values::parsed(text)),
     },
@@ -49,6 +62,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "http:// or https:// and a host, such as https://gander.example.org",
         about: "Where people reach the hub, when that is not its own address: for links.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.public_url, values::optional(text, values::url)),
     },
@@ -58,6 +72,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "origins separated by commas, such as https://status.example.org",
         about: "Other web origins whose pages may call the REST interface (with an API token).",
+        kind: Kind::List,
         secret: false,
         apply: |config, text| set(&mut config.cors_origins, values::list(text, values::origin)),
     },
@@ -67,6 +82,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "addresses or ranges separated by commas, such as 127.0.0.1,10.0.0.0/8",
         about: "Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+        kind: Kind::List,
         secret: false,
         apply: |config, text| set(&mut config.trusted_proxies, values::list(text, str::parse)),
     },
@@ -76,6 +92,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "0.0.0.0:8001",
         accepted: "ADDRESS:PORT, such as 0.0.0.0:8001, 127.0.0.1:8001 or [::]:8001",
         about: "Address and port of gRPC (agents and other programs), over TLS.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.grpc_listen, values::parsed(text)),
     },
@@ -85,6 +102,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "HOST:PORT, such as gander.example.org:8001",
         about: "Where agents reach the gRPC port, when that is not the page's host and the port above.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| {
             set(
@@ -99,8 +117,14 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "the path of a directory, such as /usr/lib/gander/agents",
         about: "Agents to hand out, as gander-agent-ARCHITECTURE (uname -m); by default gander-agent beside the hub.",
+        kind: Kind::Text,
         secret: false,
-        apply: |config, text| set(&mut config.agent_directory, values::optional(text, values::path)),
+        apply: |config, text| {
+            set(
+                &mut config.agent_directory,
+                values::optional(text, values::directory),
+            )
+        },
     },
     Setting {
         path: "grpc.agent_certificates",
@@ -108,6 +132,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "90d",
         accepted: "a time such as 12h or 90d (at least 6s, at most 10 years)",
         about: "How long an agent's certificate works. An agent takes a new one after a third of that.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.agent_certificates, values::certificate_lifetime(text)),
     },
@@ -117,6 +142,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "./data/gander.db",
         accepted: "the path of a file, such as /var/lib/gander/gander.db",
         about: "The database file. Its directory is made when it does not exist.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.database_path, values::path(text)),
     },
@@ -126,6 +152,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "the path of a file with mode 0600",
         about: "The key that seals stored SSH secrets; by default master.key beside the database.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.master_key_file, values::optional(text, values::path)),
     },
@@ -135,6 +162,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "30d",
         accepted: "a time such as 12h, 30d or 52w (at least 1h), or forever",
         about: "How long samples are kept. What the dashboard says about retention wins over this.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.retention, values::retention(text)),
     },
@@ -144,6 +172,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "180d",
         accepted: "a time such as 30d or 52w (at least 1h), or forever",
         about: "How long minimum, mean and maximum of every 15 minutes are kept; no shorter than samples.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.retention_15m, values::retention(text)),
     },
@@ -153,6 +182,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "260w",
         accepted: "a time such as 52w (at least 1h), or forever",
         about: "How long minimum, mean and maximum of every 3 hours are kept; no shorter than the above.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.retention_3h, values::retention(text)),
     },
@@ -162,6 +192,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "the path of a directory",
         about: "Where backups of the database go; by default backups beside the database. Better: another disk.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| {
             set(
@@ -176,6 +207,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "1d",
         accepted: "a time such as 6h or 1d (at least 1m), or off",
         about: "Time between two backups.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.backup_interval, values::backup_interval(text)),
     },
@@ -185,6 +217,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "7",
         accepted: "a number from 1 to 1000",
         about: "How many backups are kept; older ones are removed.",
+        kind: Kind::Number,
         secret: false,
         apply: |config, text| set(&mut config.backup_keep, values::number(text, 1..=1000)),
     },
@@ -194,6 +227,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "0",
         accepted: "a number from 0 to 1000",
         about: "Of how many weeks the newest backup is kept beyond that.",
+        kind: Kind::Number,
         secret: false,
         apply: |config, text| set(&mut config.backup_keep_weekly, values::number(text, 0..=1000)),
     },
@@ -203,6 +237,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "http:// or https:// and a host, such as https://s3.eu-west-1.amazonaws.com",
         about: "An S3-compatible store that every backup is uploaded to as well.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.s3_endpoint, values::optional(text, values::url)),
     },
@@ -212,6 +247,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "us-east-1",
         accepted: "the name of a region",
         about: "The store's region; what is said to stores that have none.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.s3_region, values::text(text)),
     },
@@ -221,6 +257,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "the name of a bucket",
         about: "The bucket.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.s3_bucket, values::optional(text, values::text)),
     },
@@ -230,6 +267,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "gander/",
         accepted: "the beginning of names, such as gander/",
         about: "What the names of backups begin with in the bucket.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.s3_prefix, values::text(text)),
     },
@@ -239,6 +277,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "the name of a key",
         about: "The name of the key for the bucket.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.s3_access_key, values::optional(text, values::text)),
     },
@@ -248,6 +287,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "the key; as s3_secret_key_file (or GANDER_BACKUP_S3_SECRET_KEY_FILE) the path of a file that holds it",
         about: "The key for the bucket.",
+        kind: Kind::Text,
         secret: true,
         apply: |config, text| {
             config.s3_secret_key = (!text.is_empty()).then(|| Secret::new(text.to_owned()));
@@ -260,6 +300,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "true",
         accepted: "true or false",
         about: "Whether the bucket's name stands in the path (true) or in the host name.",
+        kind: Kind::Boolean,
         secret: false,
         apply: |config, text| set(&mut config.s3_path_style, values::boolean(text)),
     },
@@ -269,6 +310,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "30s",
         accepted: "a time such as 10s, 30s or 5m (1s to 1d)",
         about: "Time between two looks at a server that has no interval of its own.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.interval, values::interval(text)),
     },
@@ -278,6 +320,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "true",
         accepted: "true or false",
         about: "Whether the first start enrols the hub's own machine.",
+        kind: Kind::Boolean,
         secret: false,
         apply: |config, text| set(&mut config.local_server, values::boolean(text)),
     },
@@ -287,6 +330,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "a log-in name",
         about: "The first account, an admin, made while there is none. Without it the hub prints a set-up link.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.admin_user, values::optional(text, values::text)),
     },
@@ -296,6 +340,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "the password; as password_file (or GANDER_ADMIN_PASSWORD_FILE) the path of a file that holds it",
         about: "The first account's password. Not needed any more once the account exists.",
+        kind: Kind::Text,
         secret: true,
         apply: |config, text| {
             config.admin_password = (!text.is_empty()).then(|| Secret::new(text.to_owned()));
@@ -308,6 +353,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "auto",
         accepted: "auto, human or json",
         about: "How log lines look: auto has colours on a terminal, json is one object a line.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| {
             config.log_format = match text {
@@ -325,6 +371,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "info",
         accepted: "error, warn, info, debug, trace, or by module: info,gander_hub::collect=debug",
         about: "Which log lines are written.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.log_filter, values::log_filter(text)),
     },
@@ -367,7 +414,7 @@ pub fn sample_file() -> String {
         let _ = writeln!(
             text,
             "#{key} = {}",
-            values::to_toml(setting.path, setting.default)
+            values::to_toml(setting.kind, setting.default)
         );
     }
     text

@@ -296,3 +296,14 @@ fn the_sample_file_is_up_to_date() {
     let (_directory, _, loaded) = from_file(&in_force);
     assert_eq!(loaded.unwrap().config, from_environment(&[]).unwrap().config);
 }
+
+#[test]
+fn a_directory_may_end_in_a_slash_and_a_file_may_not() {
+    let loaded = from_environment(&[("GANDER_AGENT_DIRECTORY", "/usr/lib/gander/agents/")]).unwrap();
+    assert_eq!(
+        loaded.config.agent_directory,
+        Some(PathBuf::from("/usr/lib/gander/agents/"))
+    );
+    let refused = errors(from_environment(&[("DATABASE_PATH", "/var/lib/gander/")]));
+    assert!(refused[0].contains("database.path"), "{refused:?}");
+}

@@ -3,6 +3,8 @@
 
 use std::{fmt::Write as _, path::PathBuf, str::FromStr, time::Duration};
 
+use super::table::Kind;
+
 const UNITS: [(&str, u64); 6] = [
     ("w", 7 * 24 * 3600),
     ("d", 24 * 3600),
@@ -219,17 +221,17 @@ pub fn format_duration(duration: Duration) -> String {
 }
 
 /// A value as the TOML file would have it.
-pub(super) fn to_toml(path: &str, text: &str) -> String {
-    match path {
-        "http.cors_origins" | "http.trusted_proxies" => {
+pub(super) fn to_toml(kind: Kind, text: &str) -> String {
+    match kind {
+        Kind::List => {
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             toml::Value::Array(parts.map(toml::Value::from).collect()).to_string()
         }
-        "backup.keep" | "backup.keep_weekly" => text.parse::<i64>().map_or_else(
+        Kind::Number => text.parse::<i64>().map_or_else(
             |_| toml::Value::from(text).to_string(),
             |number| number.to_string(),
         ),
-        "collect.local_server" | "backup.s3_path_style" => boolean(text).unwrap_or_default().to_string(),
-        _ => toml::Value::from(text).to_string(),
+        Kind::Boolean => boolean(text).unwrap_or_default().to_string(),
+        Kind::Text => toml::Value::from(text).to_string(),
     }
 }

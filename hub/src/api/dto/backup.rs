@@ -50,6 +50,8 @@ pub struct BackupFailure {
     pub at: Timestamp,
     /// Why, and what to do.
     pub message: String,
+    /// Whether the backup was made, and could not be uploaded to the bucket.
+    pub of_upload: bool,
 }
 
 /// One backup.

@@ -49,11 +49,13 @@ async fn answer(state: &ApiState) -> ApiResult<Backups> {
     let mut last_error = now.last_error.map(|error| BackupFailure {
         at: error.at,
         message: error.message,
+        of_upload: error.of_upload,
     });
     let backups = listed.unwrap_or_else(|error| {
         last_error = Some(BackupFailure {
             at: crate::model::Timestamp::now(),
             message: format!("{} cannot be read: {error}", config.directory.display()),
+            of_upload: false,
         });
         Vec::new()
     });

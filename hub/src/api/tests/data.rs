@@ -148,6 +148,68 @@ async fn series_are_columns_in_units_people_use() {
 }
 
 #[tokio::test]
+async fn one_metric_of_the_fleet_is_a_line_a_server_the_busiest_first() {
+    let app = TestApp::start().await;
+    let viewer = app.viewer().await;
+    let (calm, silent) = (app.enrol("web-1").await, app.enrol("web-2").await);
+    app.read(healthy(calm, minutes_ago(10), 500)).await;
+    let ask = async |query: &str| viewer.get(&format!("/api/fleet/series?{query}")).await;
+    let answer = ask("metric=cpu.usage&hours=1&points=60&group_by=tag").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let body = answer.json();
+    let steps = body["times"].as_array().unwrap().len();
+    let values = |list: &Value| -> Vec<f64> {
+        let list = list.as_array().unwrap();
+        assert_eq!(list.len(), steps);
+        list.iter().filter_map(Value::as_f64).collect()
+    };
+    assert_eq!(
+        (body["metric"].as_str(), body["unit"].as_str()),
+        (Some("cpu.usage"), Some("percent"))
+    );
+    let [line] = body["servers"].as_array().unwrap().as_slice() else {
+        panic!("{silent} has no values and no line: {body}");
+    };
+    assert_eq!((&line["server_id"], &line["mean"]), (&json!(calm), &json!(42.5)));
+    for kind in ["min", "avg", "max"] {
+        assert_eq!(values(&line[kind]), [42.5], "{kind}");
+    }
+    let whole = &body["groups"][0];
+    assert_eq!((&whole["name"], &whole["servers"]), (&Value::Null, &json!(1)));
+    assert_eq!(values(&whole["p95"]), [42.5]);
+
+    let means = ask("metric=cpu.usage&hours=1&values=mean").await.json();
+    assert_eq!(means["servers"][0]["min"], Value::Null);
+    assert_eq!(
+        ask("metric=cpu.usage&hours=1&tag=none").await.json()["servers"],
+        json!([])
+    );
+    let none = ask("metric=cpu.usage&hours=1&top=0").await.json();
+    assert_eq!(
+        (&none["servers"], &none["groups"][0]["servers"]),
+        (&json!([]), &json!(1))
+    );
+    for (query, field) in [
+        ("hours=1", "metric"),
+        ("metric=cpu.wattage", "metric"),
+        ("metric=cpu.usage&points=0", "points"),
+        ("metric=cpu.usage&group_by=size", "group_by"),
+        ("metric=cpu.usage&hours=1&servers=1", "servers"),
+    ] {
+        let answer = ask(query).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        answer.field(field);
+    }
+    assert_eq!(
+        app.anonymous()
+            .get("/api/fleet/series?metric=cpu.usage")
+            .await
+            .status,
+        StatusCode::UNAUTHORIZED
+    );
+}
+
+#[tokio::test]
 async fn samples_are_counted_then_deleted() {
     let app = TestApp::start().await;
     let admin = app.admin().await;

@@ -5,6 +5,8 @@
 
 mod download;
 mod request;
+#[cfg(test)]
+mod signature_tests;
 mod upload;
 
 use std::{fmt, path::Path};

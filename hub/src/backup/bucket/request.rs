@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use bytes::Bytes;
+use md5::{Digest as _, Md5};
 use reqwest::{
     Method, Response, StatusCode,
-    header::{self, HeaderMap},
+    header::{self, HeaderMap, HeaderValue},
 };
 use rusty_s3::S3Action;
 
@@ -20,6 +22,7 @@ pub(super) const READ_TIME: Duration = Duration::from_secs(300);
 pub(super) const TRIES: u32 = 5;
 /// The wait before the second try; each further one waits twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
+const CONTENT_MD5: &str = "content-md5";
 /// Of an answer that is a text, at most this much is read: a list of 1,000 names has a quarter of it.
 const MOST_ANSWER: usize = 2 << 20;
 /// Of what a store says for a reason, this much is shown.
@@ -95,9 +98,34 @@ impl Bucket {
         action: &A,
         body: Option<Bytes>,
     ) -> Result<Answer, Refused> {
+        self.ask_with(action, HeaderMap::new(), body).await
+    }
+
+    /// Sends a body with its MD5, which the store compares, and reads the answer.
+    pub(super) async fn send<'a, A: S3Action<'a>>(
+        &self,
+        mut action: A,
+        body: Bytes,
+    ) -> Result<Answer, Refused> {
+        let digest = base64::prelude::BASE64_STANDARD.encode(Md5::digest(&body));
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = HeaderValue::from_str(&digest) {
+            headers.insert(CONTENT_MD5, value);
+            // What is signed must be sent, and the other way round.
+            action.headers_mut().insert(CONTENT_MD5, digest);
+        }
+        self.ask_with(&action, headers, Some(body)).await
+    }
+
+    async fn ask_with<'a, A: S3Action<'a>>(
+        &self,
+        action: &A,
+        headers: HeaderMap,
+        body: Option<Bytes>,
+    ) -> Result<Answer, Refused> {
         let mut tries = 0;
         loop {
-            let refused = match self.ask_once(action, body.clone()).await {
+            let refused = match self.ask_once(action, headers.clone(), body.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(refused) => refused,
             };
@@ -114,9 +142,10 @@ impl Bucket {
     async fn ask_once<'a, A: S3Action<'a>>(
         &self,
         action: &A,
+        headers: HeaderMap,
         body: Option<Bytes>,
     ) -> Result<Answer, Refused> {
-        let answer = self.open(action, HeaderMap::new(), body).await?;
+        let answer = self.open(action, headers, body).await?;
         let headers = answer.headers().clone();
         let text = text(answer).await.map_err(|error| self.unreachable(error))?;
         // Some answers begin well and turn out to be an error: putting an object together takes long.

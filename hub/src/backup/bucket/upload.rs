@@ -8,7 +8,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use base64::Engine as _;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use rusty_s3::{
@@ -92,10 +91,8 @@ impl Bucket {
     }
 
     async fn put(&self, key: &str, body: Bytes) -> Result<Answer, Refused> {
-        let digest = base64::prelude::BASE64_STANDARD.encode(Md5::digest(&body));
-        let mut action = PutObject::new(&self.bucket, Some(&self.credentials), key);
-        action.headers_mut().insert("content-md5", digest.as_str());
-        self.ask(&action, Some(body)).await
+        let action = PutObject::new(&self.bucket, Some(&self.credentials), key);
+        self.send(action, body).await
     }
 
     /// Answers the tag the whole should have.
@@ -180,16 +177,14 @@ impl Bucket {
             }
             let number = u16::try_from(begun.parts.len() + 1).context("there are too many parts")?;
             let md5: [u8; 16] = Md5::digest(&part).into();
-            let digest = base64::prelude::BASE64_STANDARD.encode(md5);
-            let mut action = UploadPart::new(
+            let action = UploadPart::new(
                 &self.bucket,
                 Some(&self.credentials),
                 &begun.key,
                 number,
                 &begun.upload_id,
             );
-            action.headers_mut().insert("content-md5", digest.as_str());
-            let answer = self.ask(&action, Some(Bytes::from(part))).await?;
+            let answer = self.send(action, Bytes::from(part)).await?;
             let etag = answer
                 .etag()
                 .ok_or_else(|| self.nonsense("no tag to a part of an upload"))?;

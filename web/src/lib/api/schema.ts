@@ -1078,6 +1078,8 @@ export interface components {
             at: components["schemas"]["Timestamp"];
             /** @description Why, and what to do. */
             message: string;
+            /** @description Whether the backup was made, and could not be uploaded to the bucket. */
+            of_upload: boolean;
         };
         /** @description One backup. */
         BackupFile: {

@@ -110,6 +110,7 @@ export const data = {
     checked: 'page by page',
     unchecked: 'not checked',
     failed: (when: string) => `The backup of ${when} failed`,
+    notUploaded: (when: string) => `The backup was made, but its upload failed (${when})`,
     hint: 'A backup is the whole database, checked after it was written. “gander-hub restore FILE” brings one back.',
   },
 };

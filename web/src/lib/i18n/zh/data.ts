@@ -109,6 +109,7 @@ export const data: Dict['data'] = {
     checked: '已逐页校验',
     unchecked: '未校验',
     failed: (when) => `${when} 的备份失败`,
+    notUploaded: (when) => `备份已完成，但上传失败（${when}）`,
     hint: '备份是完整的数据库，写入后会校验。用“gander-hub restore 文件”恢复。',
   },
 };
