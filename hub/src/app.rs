@@ -47,6 +47,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(4);
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let signals = Signals::new()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "gander-hub starts");
+    allow_many_files();
     // Before the store: whoever starts a second hub by mistake must not touch the database.
     let listener = listen::bind(&listen::HTTP, config.http_listen).await?;
     let grpc_listener = listen::bind(&listen::GRPC, config.grpc_listen).await?;
@@ -61,6 +62,17 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         Err(error) => tracing::error!(error = format!("{error:#}"), "gander-hub has stopped"),
     }
     stopped
+}
+
+/// As many open files as the system lets us have: each agent, SSH session and page is one, and the usual
+/// limit is 1,024, which whoever may raise it has to raise for himself.
+fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files stays as it is (LimitNOFILE, ulimit -n)");
+    }
 }
 
 async fn serve(
@@ -123,6 +135,7 @@ async fn serve(
         default_interval: config.interval,
         agent_lifetime: config.agent_certificates,
         names: listen::names(config),
+        proxies: config.grpc_proxy_protocol.clone(),
         shutdown: shutdown.clone(),
     })?;
     let collector = Collector::new(

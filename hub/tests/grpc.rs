@@ -13,6 +13,7 @@ mod support;
 mod agent;
 mod grpc {
     mod enrolment;
+    mod flood;
     mod identity;
     mod monitor;
     mod nginx;

@@ -342,6 +342,7 @@ fn blank() -> Config {
         http_listen: std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
         grpc_listen: std::net::SocketAddr::from(([0, 0, 0, 0], 0)),
         grpc_address: None,
+        grpc_proxy_protocol: Vec::new(),
         agent_directory: None,
         agent_certificates: std::time::Duration::ZERO,
         public_url: None,

@@ -33,6 +33,8 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     /// Where agents reach the gRPC port, as `HOST:PORT`; `None`: the host of the page.
     pub grpc_address: Option<String>,
+    /// Proxies whose connections to the gRPC port begin with the PROXY protocol.
+    pub grpc_proxy_protocol: Vec<IpRange>,
     /// Where the binaries of agents lie; `None`: beside the hub's own.
     pub agent_directory: Option<PathBuf>,
     /// How long an agent's certificate works.

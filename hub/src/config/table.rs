@@ -112,6 +112,16 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        path: "grpc.proxy_protocol",
+        env: &["GANDER_GRPC_PROXY_PROTOCOL"],
+        default: "",
+        accepted: "addresses or ranges separated by commas, such as 127.0.0.1,10.0.0.0/8",
+        about: "Proxies that pass gRPC connections through and say in front, by the PROXY protocol, who is there.",
+        kind: Kind::List,
+        secret: false,
+        apply: |config, text| set(&mut config.grpc_proxy_protocol, values::list(text, str::parse)),
+    },
+    Setting {
         path: "grpc.agent_directory",
         env: &["GANDER_AGENT_DIRECTORY"],
         default: "",

@@ -1,5 +1,5 @@
 //! Accepting connections: TLS handshakes beside each other, each in bounded time, and never
-//! more connections than the hub can carry.
+//! more connections than the hub can carry, nor so many of strangers that agents find no room.
 
 use std::{
     io,
@@ -20,11 +20,14 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::authority;
+use super::{authority, proxy::Fronts};
 use crate::model::{Timestamp, agent::AgentUid};
 
 /// Connections at a time. Further ones wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 20_000;
+/// Connections without a certificate of ours at a time: who enrols, and other programs. Further ones
+/// are closed.
+const MOST_STRANGERS: usize = 2_000;
 /// Handshakes at a time.
 const MOST_HANDSHAKES: usize = 512;
 /// What a handshake may take.
@@ -47,21 +50,31 @@ impl Peer {
     }
 }
 
+/// What a connection passes before anything is served.
+pub(super) struct Door {
+    /// Proxies in front of it.
+    pub(super) fronts: Fronts,
+    pub(super) tls: TlsAcceptor,
+}
+
 /// An accepted connection.
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
     _place: OwnedSemaphorePermit,
+    _strangers_place: Option<OwnedSemaphorePermit>,
 }
 
 /// Accepts until `shutdown`; what is accepted goes to `connections`.
 pub(super) async fn accept(
     listener: TcpListener,
-    tls: TlsAcceptor,
+    door: Door,
     connections: mpsc::Sender<io::Result<Connection>>,
     shutdown: CancellationToken,
 ) {
+    let door = Arc::new(door);
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let strangers = Arc::new(Semaphore::new(MOST_STRANGERS));
     let handshakes = Arc::new(Semaphore::new(MOST_HANDSHAKES));
     let mut running = JoinSet::new();
     loop {
@@ -83,17 +96,28 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let tls = tls.clone();
+        let (door, strangers) = (Arc::clone(&door), Arc::clone(&strangers));
         let connections = connections.clone();
         running.spawn(async move {
-            let shaken = tokio::time::timeout(HANDSHAKE_TIME, handshake(stream, address, &tls)).await;
+            let shaken = tokio::time::timeout(HANDSHAKE_TIME, handshake(stream, address, &door)).await;
             drop(turn);
             match shaken {
                 Ok(Ok((stream, peer))) => {
+                    let strangers_place = match peer.agent {
+                        Some(_) => None,
+                        None => match strangers.try_acquire_owned() {
+                            Ok(place) => Some(place),
+                            Err(_) => {
+                                tracing::debug!(%address, "too many connections without a certificate");
+                                return;
+                            }
+                        },
+                    };
                     let connection = Connection {
                         stream,
                         peer,
                         _place: place,
+                        _strangers_place: strangers_place,
                     };
                     // Nobody takes it any more when the hub stops.
                     let _ = connections.send(Ok(connection)).await;
@@ -106,12 +130,13 @@ pub(super) async fn accept(
 }
 
 async fn handshake(
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
-    tls: &TlsAcceptor,
+    door: &Door,
 ) -> io::Result<(TlsStream<TcpStream>, Peer)> {
     stream.set_nodelay(true)?;
-    let stream = tls.accept(stream).await?;
+    let address = door.fronts.address_of(&mut stream, address).await?;
+    let stream = door.tls.accept(stream).await?;
     let certificates = stream.get_ref().1.peer_certificates();
     let agent = certificates
         .and_then(|chain| chain.first())

@@ -15,6 +15,7 @@ mod incoming;
 mod limit;
 mod machine;
 mod monitor;
+mod proxy;
 mod report;
 mod sessions;
 mod shapes;
@@ -39,13 +40,15 @@ use crate::{
     collect::AgentPresence,
     ingest::IngestHandle,
     live::{AgentBoard, Live},
-    model::Reading,
+    model::{IpRange, Reading},
     store::Store,
 };
 use access::Guard;
 use agents::Agents;
+use incoming::Door;
 use limit::Failures;
 use monitor::Monitor;
+use proxy::Fronts;
 use sessions::Sessions;
 use steward::Notes;
 use tls::HubCertificate;
@@ -67,6 +70,8 @@ const HEADER_BYTES: u32 = 16 * 1024;
 const PENDING_RESETS: usize = 32;
 /// A silent connection is asked for a sign of life this often, and has this long for it.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(15));
+/// What a call may take until it is answered, or its answer begins: of a stream, until it is open.
+const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a request of `MonitorService`.
 const REQUEST_BYTES: usize = 64 * 1024;
 /// What streams may take to end when the hub stops.
@@ -94,6 +99,8 @@ pub struct GrpcParts {
     pub agent_lifetime: Duration,
     /// Names and addresses the port is reached by, for its certificate.
     pub names: BTreeSet<String>,
+    /// Proxies that pass connections through and say whose, by the PROXY protocol.
+    pub proxies: Vec<IpRange>,
     /// Ends streams.
     pub shutdown: CancellationToken,
 }
@@ -102,6 +109,7 @@ pub struct GrpcParts {
 pub struct Grpc {
     hub: Arc<Shared>,
     certificate: HubCertificate,
+    fronts: Fronts,
 }
 
 /// What every call knows.
@@ -148,6 +156,7 @@ impl Grpc {
         Ok(Self {
             hub: Arc::new(hub),
             certificate,
+            fronts: Fronts::new(parts.proxies),
         })
     }
 
@@ -156,11 +165,15 @@ impl Grpc {
     /// # Errors
     /// TLS cannot be set up, or serving fails.
     pub async fn run(self, listener: TcpListener) -> anyhow::Result<()> {
-        let Self { hub, certificate } = self;
+        let Self {
+            hub,
+            certificate,
+            fronts,
+        } = self;
         let shutdown = hub.shutdown.clone();
         let tls = TlsAcceptor::from(certificate.config()?);
         let (sender, connections) = mpsc::channel(CONNECTION_BACKLOG);
-        let accept = incoming::accept(listener, tls, sender, shutdown.clone());
+        let accept = incoming::accept(listener, Door { fronts, tls }, sender, shutdown.clone());
         let agents = AgentServiceServer::new(Agents(Arc::clone(&hub)))
             .max_decoding_message_size(limits::MESSAGE_BYTES)
             .accept_compressed(CompressionEncoding::Gzip);
@@ -178,6 +191,7 @@ impl Grpc {
             inner,
         });
         let serve = Server::builder()
+            .timeout(ANSWER_TIME)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_concurrent_streams(CALLS)

@@ -31,7 +31,7 @@ use tokio::{
     sync::mpsc,
     task::JoinHandle,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -57,6 +57,11 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) async fn start() -> Self {
+        Self::start_behind(&[]).await
+    }
+
+    /// A hub that is told by these proxies, by the PROXY protocol, who is there.
+    pub(crate) async fn start_behind(proxies: &[&str]) -> Self {
         let pipeline = Pipeline::start().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -75,6 +80,7 @@ impl Hub {
             default_interval: Duration::from_secs(10),
             agent_lifetime: Duration::from_secs(90 * 24 * 3600),
             names: BTreeSet::new(),
+            proxies: proxies.iter().map(|range| range.parse().unwrap()).collect(),
             shutdown: shutdown.clone(),
         })
         .unwrap();
@@ -140,13 +146,7 @@ impl Hub {
         machine: v1::Machine,
     ) -> Result<Outcome, Status> {
         let channel = self.connect(None).await.unwrap();
-        let request = v1::EnrollRequest {
-            token: token.to_owned(),
-            csr_der: csr(key),
-            machine: Some(machine),
-        };
-        let answer = AgentServiceClient::new(channel).enroll(request).await?;
-        Ok(answer.into_inner().outcome.unwrap())
+        ask_over(channel, token, key, machine).await
     }
 
     /// Enrols a machine that nobody knows yet.
@@ -174,6 +174,22 @@ impl Hub {
         ended.expect("the port must close").unwrap().unwrap();
         self.pipeline.stop().await;
     }
+}
+
+/// Asks to enrol with a key, on a connection that is there.
+pub(crate) async fn ask_over(
+    channel: Channel,
+    token: &str,
+    key: &KeyPair,
+    machine: v1::Machine,
+) -> Result<Outcome, Status> {
+    let request = v1::EnrollRequest {
+        token: token.to_owned(),
+        csr_der: csr(key),
+        machine: Some(machine),
+    };
+    let answer = AgentServiceClient::new(channel).enroll(request).await?;
+    Ok(answer.into_inner().outcome.unwrap())
 }
 
 /// What an agent has once it is enrolled.
@@ -215,12 +231,8 @@ pub(crate) fn csr(key: &KeyPair) -> Vec<u8> {
     params.serialize_request(key).unwrap().der().to_vec()
 }
 
-/// A connection to a hub of this authority.
-pub(crate) async fn connect(
-    address: SocketAddr,
-    authority: &CertificateDer<'static>,
-    identity: Option<&Identity>,
-) -> Result<Channel, tonic::transport::Error> {
+/// The TLS of a hub of this authority.
+fn tls(authority: &CertificateDer<'static>, identity: Option<&Identity>) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(authority.clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -238,14 +250,49 @@ pub(crate) async fn connect(
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let tls = TlsConnector::from(Arc::new(config));
+    TlsConnector::from(Arc::new(config))
+}
+
+/// A connection to a hub of this authority on which nothing but TLS was spoken yet.
+pub(crate) async fn dial(
+    address: SocketAddr,
+    authority: &CertificateDer<'static>,
+    identity: Option<&Identity>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    greet_tls(
+        TcpStream::connect(address).await?,
+        &tls(authority, identity),
+    )
+    .await
+}
+
+async fn greet_tls(stream: TcpStream, tls: &TlsConnector) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(HUB_NAME).map_err(std::io::Error::other)?;
+    tls.connect(name, stream).await
+}
+
+/// A connection to a hub of this authority.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    authority: &CertificateDer<'static>,
+    identity: Option<&Identity>,
+) -> Result<Channel, tonic::transport::Error> {
+    connect_by(move || TcpStream::connect(address), authority, identity).await
+}
+
+/// The same over a stream that `dial` makes, which may have been spoken on.
+pub(crate) async fn connect_by<D>(
+    dial: impl Fn() -> D + Send + 'static,
+    authority: &CertificateDer<'static>,
+    identity: Option<&Identity>,
+) -> Result<Channel, tonic::transport::Error>
+where
+    D: Future<Output = std::io::Result<TcpStream>> + Send + 'static,
+{
+    let tls = tls(authority, identity);
     let connector = tower::service_fn(move |_| {
-        let tls = tls.clone();
-        async move {
-            let stream = TcpStream::connect(address).await?;
-            let name = ServerName::try_from(HUB_NAME).map_err(std::io::Error::other)?;
-            Ok::<_, std::io::Error>(TokioIo::new(tls.connect(name, stream).await?))
-        }
+        let (tls, stream) = (tls.clone(), dial());
+        async move { Ok::<_, std::io::Error>(TokioIo::new(greet_tls(stream.await?, &tls).await?)) }
     });
     Endpoint::from_static("http://gander-hub")
         .connect_with_connector(connector)
