@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::{look::wall_ms, state::StateDir, systemd};
+use crate::{look::wall_ms, platform::systemd, state::StateDir};
 
 /// Says it where people look, each change once.
 #[derive(Debug)]

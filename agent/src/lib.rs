@@ -25,6 +25,5 @@ pub mod run;
 mod sample;
 pub mod spool;
 pub mod state;
-pub mod systemd;
 
 pub use sample::Sample;

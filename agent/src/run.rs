@@ -29,10 +29,9 @@ use crate::{
         enrol::in_words,
         session::{Orders, Session},
     },
-    platform,
+    platform::{self, systemd},
     spool::{Keeper, Limits, Position},
     state::StateDir,
-    systemd,
 };
 use stream::Stream;
 

@@ -2,12 +2,10 @@
 //! else. Everything in it is for the agent's user alone.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
-
-use rustix::fs::{FlockOperation, flock};
 
 use crate::identity::{Identity, Pending};
 
@@ -127,13 +125,13 @@ impl StateDir {
             what: "given to the agent's user",
             source,
         })?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match file.try_lock() {
             Ok(()) => Ok(Lock(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::InUse { path: self.0.clone() }),
-            Err(error) => Err(StateError::File {
+            Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: self.0.clone() }),
+            Err(TryLockError::Error(source)) => Err(StateError::File {
                 path,
                 what: "locked",
-                source: error.into(),
+                source,
             }),
         }
     }

@@ -11,6 +11,7 @@
 
 pub mod delta;
 pub mod lane;
+#[cfg(target_os = "linux")]
 pub mod local;
 pub mod pace;
 pub mod parse;

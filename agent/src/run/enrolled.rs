@@ -14,8 +14,8 @@ use crate::{
         backoff::{Backoff, Remedy},
         enrol::{self, AskError, Enrolment},
     },
+    platform::systemd,
     state::StateDir,
-    systemd,
 };
 
 /// Waits until there is an identity: enrolled by hand, or by a person at the hub who says yes.
