@@ -15,6 +15,7 @@ state=/var/lib/gander-agent
 user=gander-agent
 unit=/etc/systemd/system/gander-agent.service
 script=/etc/init.d/gander-agent
+script_log=/var/log/gander-agent.log
 
 say() { printf '%s\n' "gander: $*"; }
 fail() { printf '%s\n' "gander: $*" >&2; exit 1; }
@@ -22,7 +23,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 # A running systemd, a running OpenRC, or none of them.
 has_systemd() { [ -d /run/systemd/system ] && has systemctl; }
-has_openrc() { has rc-service && has rc-update; }
+has_openrc() { [ -e /run/openrc/softlevel ] && has rc-service && has rc-update; }
 
 uninstall() {
     if [ -e /usr/bin/gander-agent ] && [ ! -e "$program" ]; then
@@ -35,7 +36,7 @@ uninstall() {
         rc-service gander-agent stop >/dev/null 2>&1 || true
         rc-update del gander-agent >/dev/null 2>&1 || true
     fi
-    rm -f "$unit" "$script" "$program"
+    rm -f "$unit" "$script" "$script_log" "$program"
     rm -rf "$state"
     if has_systemd; then systemctl daemon-reload; systemctl reset-failed gander-agent 2>/dev/null || true; fi
     if grep -q "^$user:" /etc/passwd; then userdel "$user" 2>/dev/null || deluser "$user" >/dev/null 2>&1 || true; fi
@@ -133,7 +134,7 @@ elif has_openrc; then
     "$program" service --openrc >"$script"
     chmod 755 "$script"
     rc-update add gander-agent default >/dev/null
-    rc-service gander-agent restart || fail "the service does not start: see /var/log/messages"
+    rc-service gander-agent restart || fail "the service does not start: see $script_log"
     say "running; rc-service gander-agent status shows how it is, gander-agent check what is wrong"
 else
     say "installed, but there is neither systemd nor OpenRC here. Let your init system run, as the user $user:"

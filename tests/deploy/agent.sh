@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The agent under a real systemd, from the one line that a hub on the same machine shows, and from the
-# Debian package: installed, confined, killed, hung, restarted with its machine, revoked, taken away.
+# Debian package: installed, confined, killed, hung, restarted with its machine, revoked, taken away. Then
+# under OpenRC, and where there is neither.
 # Run by tests/deploy/run.sh, which sets the laboratory up; by itself it asks that for it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -13,6 +14,8 @@ machine=gander-lab-agent
 state=/var/lib/gander-agent
 # shellcheck source=tests/deploy/machine.sh
 . tests/deploy/machine.sh
+# shellcheck source=tests/deploy/agent-openrc.sh
+. tests/deploy/agent-openrc.sh
 
 install_hub() {
   copy_in "$HUB_BIN" "$(sed -n 's/^ExecStart=[-@:+!]*\([^ ]*\).*/\1/p' systemd/gander-hub.service)" 755
@@ -236,4 +239,8 @@ reboot
 revoked
 uninstall
 package
+docker rm -f "$machine" >/dev/null
+machine=gander-lab-openrc
+no_service_manager
+under_openrc
 docker rm -f "$machine" >/dev/null

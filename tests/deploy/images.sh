@@ -87,6 +87,11 @@ _finish_systemd() {
   : >"$1/etc/machine-id"
 }
 
+# Little starts in a container; what does must not wait for devices that are not there.
+_finish_openrc() {
+  echo 'rc_sys="docker"' >>"$1/etc/rc.conf"
+}
+
 _import() { # _import NAME TAG OPTION...
   local name=$1 tag=$2
   shift 2
@@ -99,12 +104,14 @@ images_made() {
   _make base _base_root
   _make nginx _derived_root nginx nginx-light curl
   _make systemd _derived_root systemd systemd systemd-sysv dbus procps curl ca-certificates
+  _make openrc _derived_root openrc openrc procps curl
   local base nginx
   _import base debian:bookworm-slim --change 'CMD ["bash"]' &
   base=$!
   _import nginx gander-lab-nginx:local --change 'CMD ["nginx","-g","daemon off;"]' &
   nginx=$!
   _import systemd gander-lab-systemd:local --change 'CMD ["/sbin/init"]'
+  _import openrc gander-lab-openrc:local --change 'CMD ["sleep", "infinity"]'
   wait "$base"
   wait "$nginx"
   say "$(docker images --format '{{.Repository}}:{{.Tag}} {{.Size}}' | paste -sd, | sed 's/,/, /g')"

@@ -31,7 +31,11 @@ inside() { # inside hub|nginx COMMAND...
 }
 
 fresh_tree() {
-  mkdir -p "$tree"
+  mkdir -p "$tree" "$LAB/prebuilt"
+  # Beside each other, as they come: the hub's image hands out the agent.
+  ln -s "$HUB_BIN" "$LAB/prebuilt/gander-hub"
+  ln -s "$AGENT_BIN" "$LAB/prebuilt/gander-agent"
+  HUB_BIN=$LAB/prebuilt/gander-hub
   source_tree "$tree"
   echo 'NGINX_IMAGE=gander-lab-nginx:local' >"$tree/.env"
   # A short interval: the tests wait for values.
@@ -203,6 +207,41 @@ guess_goes_on_refused() {
   status=$(status_of b POST /api/login '{"username":"guess","password":"wrong password"}' \
     -H 'X-Forwarded-For: 192.0.2.77' -H 'X-Real-IP: 192.0.2.77' -H 'Forwarded: for=192.0.2.77')
   same 429 "$status"
+}
+
+# --- an agent ---------------------------------------------------------------------------------
+
+# On another machine, by hand: the installer would install it on this one.
+agent() {
+  step "An agent on another machine, over port 8001"
+  local place=$LAB/agent line process id
+  mkdir -p "$place"
+  mkdir -m 700 "$place/state"
+  must "a token" expect a 2.. POST /api/agent-tokens '{"name":"lab"}'
+  line=$(jq -r .command "$LAB/body-a")
+  check "its line names the page and the agents' port" has \
+    "http://10\.77\.0\.1:8080/install\.sh.* --hub 10\.77\.0\.1:8001 --ca [0-9a-f]{64} --token " "$line"
+  check "the installer comes through nginx" at node curl -fsS -o "$place/install.sh" "$base/install.sh"
+  check "with the sum that is in the line" has "$(sha256sum <"$place/install.sh" | cut -d' ' -f1)" "$line"
+  must "the agent comes through nginx" at node curl -fsS -o "$place/gander-agent" "$base/agent/$(uname -m)"
+  check "as it was built" cmp "$AGENT_BIN" "$place/gander-agent"
+  check "with the sum that is in the installer" has "$(sha256sum <"$place/gander-agent" | cut -d' ' -f1)" "$(cat "$place/install.sh")"
+  chmod 755 "$place/gander-agent"
+  # shellcheck disable=SC2046 # three options and their values
+  must "it enrols" at node "$place/gander-agent" enroll --state "$place/state" \
+    $(sed -n 's/.*\(--hub [^ ]* --ca [^ ]* --token [^ ;]*\).*/\1/p' <<<"$line")
+  at node setpriv --pdeathsig KILL "$place/gander-agent" run --state "$place/state" >"$place/log" 2>&1 </dev/null &
+  process=$!
+  check "its values arrive" until_true 60 agent_reports
+  check "the hub sees from where" same 10.77.0.21 "$(answer a GET /api/agents | jq -r '.[0].stream.address')"
+  id=$(answer a GET /api/agents | jq '.[0].server_id')
+  kill "$process"
+  wait "$process" 2>/dev/null || true
+  check "its server can be deleted" expect a 2.. DELETE "/api/servers/$id"
+}
+agent_reports() {
+  [ "$(answer a GET /api/agents | jq '[.[].stream.last_batch_at | select(. != null)] | length')" -gt 0 ] ||
+    { cat "$LAB/agent/log"; return 1; }
 }
 
 # --- hardening --------------------------------------------------------------------------------
@@ -415,6 +454,7 @@ people
 websocket
 addresses
 hardening
+agent
 enrolment
 again
 kill_nine
