@@ -1,7 +1,9 @@
 //! What the agent costs the machine it runs on, beside node_exporter (scraped each second), netdata and
-//! glances, all from Debian, all at a step of one second, in one run.
+//! glances, all from Debian, all at a step of one second, in one run. Before that, with nothing else
+//! running: how long a change on the node takes to a WebSocket, by the agent and over SSH.
 //!
-//! `make bench ONLY=agent`; `AGENT_SECONDS` (120) is how long they are watched. The agent is the one
+//! `make bench ONLY=agent`; `AGENT_SECONDS` (120) is how long they are watched, `AGENT_CHANGES` (200) how
+//! many changes are made. The agent is the one
 //! that is installed (`make agent`): static, small, streaming to a hub on the same machine. CPU time is
 //! that of a process, its threads and its children; memory is resident, the same sum.
 
@@ -23,14 +25,21 @@ use std::{
 };
 
 use gander_e2e::{
+    LiveClient, TestHub,
     agent::{TestAgent, agent_program, free_port, hub_for_agents, server_that},
+    dice::Dice,
     eventually,
-    measure::{machine, memory_of},
+    measure::{machine, memory_of, percentile},
+    sshd::RealSshd,
 };
+use serde_json::json;
 use tokio::process::{Child, Command};
 
 /// What they do at their start is not counted.
 const SETTLE: Duration = Duration::from_secs(15);
+
+/// What a change takes of memory and gives back, in bytes.
+const CHANGE: usize = 256 << 20;
 
 /// One of the programs compared.
 struct Rival {
@@ -111,6 +120,86 @@ fn start(program: &Path, arguments: &[&str]) -> Child {
         .unwrap_or_else(|error| panic!("{}: {error}: deploy/install-packages.sh bench", program.display()))
 }
 
+/// A number from the environment.
+fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Memory in use, in the next full snapshot of a server.
+async fn memory_shown(live: &mut LiveClient, server: i64) -> u64 {
+    loop {
+        let message = live.next().await.expect("the WebSocket stays open");
+        if message["type"] == "snapshot" && message["server_id"] == server {
+            return message["snapshot"]["memory"]["used_bytes"].as_u64().unwrap();
+        }
+    }
+}
+
+/// Takes memory and gives it back at any moment, and waits each time until a WebSocket that watches the
+/// server shows it.
+async fn changes(hub: &TestHub, what: &str, server: i64, count: u64) {
+    let mut live = hub.live().await;
+    live.watch(&[server]).await;
+    let mut dice = Dice::new(7);
+    let mut taken = Vec::new();
+    let mut lags = Vec::new();
+    // The step of a second has begun.
+    for _ in 0..5 {
+        memory_shown(&mut live, server).await;
+    }
+    for _ in 0..count {
+        let before = memory_shown(&mut live, server).await;
+        tokio::time::sleep(Duration::from_millis(dice.below(1_000) as u64)).await;
+        let takes = taken.is_empty();
+        taken = if takes { vec![1_u8; CHANGE] } else { Vec::new() };
+        std::hint::black_box(&taken);
+        let changed = Instant::now();
+        loop {
+            let now = memory_shown(&mut live, server).await;
+            let moved = if takes {
+                now.saturating_sub(before)
+            } else {
+                before.saturating_sub(now)
+            };
+            if moved > CHANGE as u64 / 2 {
+                break;
+            }
+        }
+        lags.push(changed.elapsed());
+    }
+    println!(
+        "| {what} | {} ms | {} ms | {} ms |",
+        percentile(&mut lags, 50).as_millis(),
+        percentile(&mut lags, 99).as_millis(),
+        lags.last().unwrap().as_millis(),
+    );
+}
+
+async fn from_change_to_page() {
+    let count = setting("AGENT_CHANGES", 200);
+    println!("\n## From a change on the node to a WebSocket that watches it, {count} changes: {}\n", machine());
+    println!("| | median | 99th percentile | longest |");
+    println!("|---|---:|---:|---:|");
+    let hub = hub_for_agents("30s").start().await;
+    let agent = TestAgent::enrolled(&hub).await;
+    let server = server_that(&hub, "online").await["id"].as_i64().unwrap();
+    changes(&hub, "agent", server, count).await;
+    drop(agent);
+    hub.kill().await;
+
+    let hub = hub_for_agents("30s").start().await;
+    let sshd = RealSshd::start().with_password_user("deploy", "secret");
+    let server = json!({
+        "name": "over ssh", "ip": "127.0.0.1", "ssh_port": sshd.port(),
+        "ssh_user": sshd.login_name("deploy"), "ssh_password": "secret",
+    });
+    hub.api().post("/api/servers", &server).await;
+    let server = server_that(&hub, "online").await["id"].as_i64().unwrap();
+    changes(&hub, "SSH", server, count).await;
+    hub.kill().await;
+}
+
 fn main() {
     // `cargo test --benches` starts this too, to see whether it starts.
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -124,10 +213,8 @@ fn main() {
 }
 
 async fn run() {
-    let seconds = std::env::var("AGENT_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(120);
+    let seconds = setting("AGENT_SECONDS", 120);
+    from_change_to_page().await;
     let home = tempfile::tempdir().unwrap();
     let hub = hub_for_agents("1s").start().await;
     let agent = TestAgent::enrolled(&hub).await;
