@@ -187,7 +187,8 @@ impl Node {
         if matches!(self.signals.plan().source, Source::Agent) {
             self.keep_listening().await;
         } else {
-            self.keep_looking().await;
+            // In a box: the task of a server that its agent alone reads keeps no room for connections.
+            Box::pin(self.keep_looking()).await;
         }
     }
 

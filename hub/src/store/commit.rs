@@ -6,7 +6,7 @@ use super::events::insert_event;
 use super::layout::{MAX_SERIES, Values};
 use super::samples::SampleRow;
 use super::servers::pin_first;
-use super::states::put_state;
+use super::states::put_states;
 use super::{CommitReceipt, Result, Store, alerts, late, samples};
 use crate::model::commit::{AlertChange, Commit};
 use crate::model::{Event, EventKind, ServerId};
@@ -66,13 +66,15 @@ impl Store {
         receipt.samples = samples::insert(connection, &rows).await?;
         receipt.duplicates += rows.len() as u64 - receipt.samples;
 
+        let mut states = Vec::with_capacity(commit.states.len());
         for (id, state) in &commit.states {
             if servers.contains(id) {
-                put_state(connection, *id, state).await?;
+                states.push((*id, state.as_ref()));
             } else {
                 receipt.orphans += 1;
             }
         }
+        put_states(connection, &states).await?;
         let mut pinned = false;
         for pin in &commit.pins {
             pinned |= pin_first(connection, pin).await?;

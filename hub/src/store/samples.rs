@@ -49,21 +49,40 @@ pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[SampleRow]
             }
         }
     }
-    for (server_id, samples) in &added {
-        count(connection, *server_id, *samples).await?;
-    }
+    count_all(connection, &added).await?;
     Ok(added.values().sum::<i64>().unsigned_abs())
+}
+
+/// Statements that move so many servers' numbers of samples at once.
+static COUNTS: LazyLock<[(usize, String); 3]> = LazyLock::new(|| {
+    [64, 8, 1].map(|rows| {
+        let tuples = vec!["(?, ?)"; rows].join(", ");
+        let sql = format!(
+            "INSERT INTO tally (server_id, samples) VALUES {tuples}
+             ON CONFLICT (server_id) DO UPDATE SET samples = samples + excluded.samples"
+        );
+        (rows, sql)
+    })
+});
+
+/// Moves each server's number of samples by so many.
+async fn count_all(connection: &mut SqliteConnection, added: &BTreeMap<i64, i64>) -> Result<()> {
+    let added: Vec<(i64, i64)> = added.iter().map(|(server_id, by)| (*server_id, *by)).collect();
+    let mut rest = added.as_slice();
+    for (size, sql) in COUNTS.iter() {
+        while let Some((chunk, after)) = rest.split_at_checked(*size) {
+            rest = after;
+            let mut query = sqlx::query(sql.as_str());
+            for (server_id, by) in chunk {
+                query = query.bind(*server_id).bind(*by);
+            }
+            query.execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves a server's number of samples by so many.
 pub(super) async fn count(connection: &mut SqliteConnection, server_id: i64, by: i64) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO tally (server_id, samples) VALUES (?, ?)
-         ON CONFLICT (server_id) DO UPDATE SET samples = samples + excluded.samples",
-    )
-    .bind(server_id)
-    .bind(by)
-    .execute(connection)
-    .await?;
-    Ok(())
+    count_all(connection, &BTreeMap::from([(server_id, by)])).await
 }
