@@ -178,7 +178,10 @@ async fn changes(hub: &TestHub, what: &str, server: i64, count: u64) {
 
 async fn from_change_to_page() {
     let count = setting("AGENT_CHANGES", 200);
-    println!("\n## From a change on the node to a WebSocket that watches it, {count} changes: {}\n", machine());
+    println!(
+        "\n## From a change on the node to a WebSocket that watches it, {count} changes: {}\n",
+        machine()
+    );
     println!("| | median | 99th percentile | longest |");
     println!("|---|---:|---:|---:|");
     let hub = hub_for_agents("30s").start().await;

@@ -71,8 +71,13 @@ fn call(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
 
 /// A connection on which HTTP/2 has begun.
 async fn begin(hub: &Hub, identity: Option<&Identity>) -> TlsStream<TcpStream> {
-    let mut stream = dial(hub.address, hub.authority.certificate(), identity).await.unwrap();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let mut stream = dial(hub.address, hub.authority.certificate(), identity)
+        .await
+        .unwrap();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
     stream.write_all(&frame(SETTINGS, ACK, 0, &[])).await.unwrap();
     stream
@@ -85,7 +90,11 @@ async fn next(stream: &mut TlsStream<TcpStream>) -> Option<(u8, u32, Vec<u8>)> {
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
     let mut payload = vec![0; length as usize];
     stream.read_exact(&mut payload).await.ok()?;
-    Some((head[3], u32::from_be_bytes([head[5], head[6], head[7], head[8]]), payload))
+    Some((
+        head[3],
+        u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
+        payload,
+    ))
 }
 
 /// The reason the hub gives for ending the connection; 0 where it just ends.
@@ -186,7 +195,10 @@ async fn empty_frames_on_a_stream_that_is_open_hold_up_nobody_else() {
     let (mut agent, _) = Agent::start(&hub, &other).await;
     let mut stream = begin(&hub, Some(&flooder)).await;
     let headers = call("/gander.v1.AgentService/Report", &[]);
-    stream.write_all(&frame(HEADERS, END_HEADERS, 1, &headers)).await.unwrap();
+    stream
+        .write_all(&frame(HEADERS, END_HEADERS, 1, &headers))
+        .await
+        .unwrap();
     let flooding = tokio::spawn(async move {
         let empty = frame(DATA, 0, 1, &[]).repeat(1_000);
         while stream.write_all(&empty).await.is_ok() {}
@@ -217,7 +229,10 @@ async fn a_connection_has_so_many_calls_at_a_time() {
         }
     };
     let (number, reason) = tokio::time::timeout(PATIENCE, refused).await.expect("a refusal");
-    assert_eq!((number, reason), (64 * 2 + 1, REFUSED_STREAM.to_be_bytes().to_vec()));
+    assert_eq!(
+        (number, reason),
+        (64 * 2 + 1, REFUSED_STREAM.to_be_bytes().to_vec())
+    );
     serves(&mut agent).await;
     hub.stop().await;
 }
@@ -229,7 +244,10 @@ async fn a_request_that_never_ends_is_given_up() {
     let hub = Hub::start().await;
     let mut stream = begin(&hub, None).await;
     let headers = call("/gander.v1.AgentService/Enroll", &[("grpc-timeout", "300m")]);
-    stream.write_all(&frame(HEADERS, END_HEADERS, 1, &headers)).await.unwrap();
+    stream
+        .write_all(&frame(HEADERS, END_HEADERS, 1, &headers))
+        .await
+        .unwrap();
     let answered = async {
         loop {
             let (kind, number, _) = next(&mut stream).await.expect("the connection stays");

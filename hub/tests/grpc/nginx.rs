@@ -160,7 +160,9 @@ async fn guesses_behind_a_pass_through_count_for_who_guesses() {
 async fn a_proxy_is_believed_where_it_is_named_and_nowhere_else() {
     let second = [
         b"\r\n\r\n\0\r\nQUIT\n".as_slice(),
-        &[0x21, 0x11, 0, 12, 192, 0, 2, 77, 192, 0, 2, 1, 0xdc, 0x04, 0x1f, 0x41],
+        &[
+            0x21, 0x11, 0, 12, 192, 0, 2, 77, 192, 0, 2, 1, 0xdc, 0x04, 0x1f, 0x41,
+        ],
     ]
     .concat();
     let first = b"PROXY TCP6 2001:db8::77 2001:db8::1 56324 8001\r\n";
@@ -186,7 +188,10 @@ async fn a_proxy_is_believed_where_it_is_named_and_nowhere_else() {
     let hub = Hub::start_behind(&["192.0.2.0/24"]).await;
     assert!(connect_after(first, &hub, None).await.is_err());
     assert!(connect_after(&second, &hub, None).await.is_err());
-    assert!(hub.connect(None).await.is_ok(), "without such words all is as it was");
+    assert!(
+        hub.connect(None).await.is_ok(),
+        "without such words all is as it was"
+    );
     hub.stop().await;
 }
 

@@ -259,11 +259,7 @@ pub(crate) async fn dial(
     authority: &CertificateDer<'static>,
     identity: Option<&Identity>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    greet_tls(
-        TcpStream::connect(address).await?,
-        &tls(authority, identity),
-    )
-    .await
+    greet_tls(TcpStream::connect(address).await?, &tls(authority, identity)).await
 }
 
 async fn greet_tls(stream: TcpStream, tls: &TlsConnector) -> std::io::Result<TlsStream<TcpStream>> {
