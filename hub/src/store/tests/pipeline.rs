@@ -173,11 +173,63 @@ async fn states_survive_with_what_the_machine_is_and_its_latest_values() {
         .remove(&server.id)
         .unwrap();
     let kept = loaded.snapshot.take().unwrap();
-    assert_eq!(loaded, offline());
+    // A state is not kept with each sample, so the newest of those counts.
+    let expected = ServerState {
+        last_success: Some(NOW.plus_millis(10 * SECOND)),
+        ..offline()
+    };
+    assert_eq!(loaded, expected);
     assert_eq!(kept.system, snapshot(7, true).system);
     assert_eq!(kept.boot_id.as_deref(), Some("6b1c"));
     assert_eq!(kept.cpu, snapshot(8, false).cpu);
     assert_eq!(kept.root_filesystem().unwrap().usage_permille, 420);
+}
+
+#[tokio::test]
+async fn a_commit_of_many_servers_keeps_the_state_and_the_number_of_samples_of_each() {
+    let mut test = TestStore::new().await;
+    let mut commit = Commit::default();
+    for number in 0..77 {
+        let server = test.server(&format!("web-{number}")).await;
+        let state = ServerState {
+            status: Status::Online,
+            status_since: Some(NOW),
+            last_success: Some(NOW),
+            failure_count: u32::try_from(number).unwrap(),
+            error: None,
+            origin: Some(Origin::Agent),
+            path: Some(ServerPath {
+                live: Origin::Agent,
+                since: NOW,
+                why: PathReason::Only,
+                agent_seen: Some(NOW),
+            }),
+            ..offline()
+        };
+        commit.states.push((server.id, Arc::new(state)));
+        for second in 0..=number % 3 {
+            let at = NOW.0 + second * SECOND;
+            commit.samples.push(sample(server.id, at, snapshot(7, false)));
+        }
+    }
+    test.store.commit(&commit).await.unwrap();
+    // Again, as after an acknowledgement that was lost: nothing more is there.
+    let receipt = test.store.commit(&commit).await.unwrap();
+    assert_eq!(receipt.samples, 0);
+    assert_eq!(
+        test.store.storage_stats().await.unwrap().samples,
+        commit.samples.len() as u64
+    );
+    test.reopen().await;
+    let loaded = test.store.load_states().await.unwrap();
+    assert_eq!(loaded.len(), 77);
+    for (id, state) in &commit.states {
+        let newest = NOW.plus_millis(i64::from(state.failure_count) % 3 * SECOND);
+        let loaded = &loaded[id];
+        assert_eq!(loaded.failure_count, state.failure_count);
+        assert_eq!(loaded.last_success, Some(newest), "the newest sample");
+        assert_eq!(loaded.path.as_ref().unwrap().agent_seen, Some(newest));
+    }
 }
 
 #[tokio::test]
