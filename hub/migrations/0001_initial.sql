@@ -7,6 +7,39 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Log-ins that many servers share. kind says where the key comes from: password (none), key (stored
+-- here), hub_key, agent (the ssh-agent beside the hub). An empty ssh_user: each server has its own.
+-- public_key is the stored key's; agent_key the fingerprint of the one to take from the agent, null
+-- for any. Public keys and certificates are no secrets.
+CREATE TABLE credential (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    name        TEXT    NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 100),
+    kind        TEXT    NOT NULL,
+    ssh_user    TEXT    NOT NULL,
+    agent_key   TEXT,
+    password    BLOB,
+    private_key BLOB,
+    passphrase  BLOB,
+    public_key  TEXT,
+    certificate TEXT,
+    created_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL
+) STRICT;
+
+-- Keys that certify host keys, as "@cert-authority" in known_hosts does, and keys that are never
+-- trusted again, as "@revoked" does. patterns are as in known_hosts.
+CREATE TABLE host_authority (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_key TEXT    NOT NULL UNIQUE,
+    patterns   TEXT    NOT NULL CHECK (length(patterns) > 0),
+    revoked    INTEGER NOT NULL CHECK (revoked IN (0, 1)),
+    comment    TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;
+
+-- A server logs in with its own password or key, with a shared credential, or (with none of these)
+-- with the hub's key.
 -- AUTOINCREMENT: the id of a deleted server is never given again, so that samples which are
 -- still being swept away can never show up under another one.
 CREATE TABLE server (
@@ -30,16 +63,19 @@ CREATE TABLE server (
     password                  BLOB,
     private_key               BLOB,
     passphrase                BLOB,
+    credential_id             INTEGER REFERENCES credential (id) ON DELETE RESTRICT,
     host_key_algorithm        TEXT,
     host_key_fingerprint      TEXT,
     host_key_public           TEXT,
     created_at                INTEGER NOT NULL,
     updated_at                INTEGER NOT NULL,
     CHECK ((host_key_algorithm IS NULL) = (host_key_public IS NULL)),
-    CHECK ((host_key_fingerprint IS NULL) = (host_key_public IS NULL))
+    CHECK ((host_key_fingerprint IS NULL) = (host_key_public IS NULL)),
+    CHECK (credential_id IS NULL OR (password IS NULL AND private_key IS NULL AND passphrase IS NULL))
 ) STRICT;
 
 CREATE INDEX server_by_jump_host ON server (jump_server_id) WHERE jump_server_id IS NOT NULL;
+CREATE INDEX server_by_credential ON server (credential_id) WHERE credential_id IS NOT NULL;
 
 -- What the hub last saw of a server: its state across a restart.
 CREATE TABLE status (

@@ -116,6 +116,7 @@ async fn serve(
     let (refresh_sender, refresh) = mpsc::channel(REFRESH_BACKLOG);
     let collect_config = CollectConfig {
         hub_key: Some(first_start::hub_key(&store).await?),
+        agent_socket: config.ssh_agent_socket.clone(),
         default_interval: config.interval,
         ..CollectConfig::default()
     };

@@ -45,11 +45,13 @@ pub fn target(id: i64, spec: &ConnectSpec) -> Target {
             },
             has_password: spec.credential.password.is_some(),
             has_key: spec.credential.private_key.is_some(),
+            credential: None,
             host_key: spec.expected_host_key.clone(),
             created_at: Timestamp(0),
             updated_at: Timestamp(0),
         },
         credential: spec.credential.clone(),
+        authorities: Arc::clone(&spec.authorities),
     }
 }
 

@@ -129,6 +129,7 @@ impl FakeSsh {
                 ..SshCredential::default()
             },
             expected_host_key: None,
+            authorities: Arc::default(),
             jump: None,
         }
     }

@@ -31,6 +31,7 @@ pub mod power;
 pub mod recording;
 pub mod rival;
 pub mod script;
+pub mod ssh_agent;
 pub mod sshd;
 
 pub use api::{Answer, Api};

@@ -21,7 +21,10 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -132,6 +135,36 @@ impl RealSshd {
         address.clone_into(&mut self.address);
         // Nobody else is there.
         self.port = 22;
+    }
+
+    /// The same, letting in whoever has a certificate of this authority for their log-in name.
+    #[must_use]
+    pub fn start_trusting(authority: &KeyPair) -> Self {
+        let mut sshd = Self::start();
+        let file = sshd.dir.path().join("user_authority.pub");
+        fs::write(&file, &authority.public).unwrap();
+        sshd.configure(&format!("TrustedUserCAKeys {}", file.display()));
+        sshd
+    }
+
+    /// Gives its ed25519 host key a certificate of this authority. `options` are those of
+    /// `ssh-keygen -s -h`.
+    pub fn certify_host_key(&mut self, authority: &KeyPair, options: &[&str]) {
+        let key = self.host_key_file("ed25519").with_extension("pub");
+        let options: Vec<&str> = ["-h"].into_iter().chain(options.iter().copied()).collect();
+        authority.sign(&key, &options);
+        let certificate = self.dir.path().join("host_ed25519-cert.pub");
+        self.configure(&format!("HostCertificate {}", certificate.display()));
+    }
+
+    /// Adds a line to its configuration, once, and starts it again.
+    fn configure(&mut self, line: &str) {
+        let file = self.dir.path().join("sshd_config");
+        let config = fs::read_to_string(&file).unwrap();
+        if !config.lines().any(|known| known == line) {
+            fs::write(&file, format!("{config}{line}\n")).unwrap();
+        }
+        self.start_again();
     }
 
     fn empty(program: Program) -> Self {
@@ -325,6 +358,7 @@ impl RealSshd {
             user: user.login.clone(),
             credential: user.credential.clone(),
             expected_host_key: None,
+            authorities: Arc::default(),
             jump: None,
         }
     }

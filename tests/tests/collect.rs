@@ -8,8 +8,10 @@
 )]
 
 mod collect {
+    mod certificates;
     mod connecting;
     mod faults;
+    mod key_agent;
     mod lasting;
     mod locked;
     mod logging_in;

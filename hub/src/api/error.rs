@@ -235,6 +235,11 @@ impl From<StoreError> for ApiError {
                 Some(jump_server_id.into()),
                 Fault::because(FieldCode::JumpHost, reason),
             ),
+            StoreError::CredentialInUse { .. } => Self::conflict("credential_in_use", message),
+            StoreError::NoSuchCredential { id } => {
+                Self::field("credential_id", Some(id.0.into()), Fault::no_such_credential())
+            }
+            StoreError::AuthorityTaken { .. } => Self::conflict("authority_taken", message),
             StoreError::LastAdmin { .. } => Self::conflict("last_admin", message),
             // What the operator can mend is said to them; the log has it too.
             StoreError::Full | StoreError::ReadOnly { .. } | StoreError::Busy => {

@@ -83,8 +83,16 @@ field_codes! {
     HostKey,
     /// It is no readable private key, or the passphrase does not open it; `reason` says why.
     PrivateKey,
+    /// It is no readable user certificate, or not of this key; `reason` says why.
+    Certificate,
+    /// It is no fingerprint as `ssh-keygen -l` prints it.
+    Fingerprint,
+    /// It is no line of `known_hosts`, or no list of host patterns; `reason` says why.
+    KnownHosts,
     /// There is no enrolled server with this id.
     NoSuchServer,
+    /// There is no shared credential with this id.
+    NoSuchCredential,
     /// It leads in a circle, or through more than `max` jump hosts; `reason` says more, if known.
     JumpHost,
     /// The hub's own machine is read directly and in no other way.
@@ -338,6 +346,20 @@ impl Fault {
         Self::new(
             FieldCode::Host,
             "must be an IPv4 address (192.0.2.10), an IPv6 address (2001:db8::10) or a host name (web-1.example.org)",
+        )
+    }
+
+    pub(super) fn no_such_credential() -> Self {
+        Self::new(
+            FieldCode::NoSuchCredential,
+            "is no shared credential: see GET /api/credentials",
+        )
+    }
+
+    pub(super) fn fingerprint() -> Self {
+        Self::new(
+            FieldCode::Fingerprint,
+            "must be a fingerprint as ssh-add -l prints it: SHA256: and 43 characters",
         )
     }
 

@@ -117,6 +117,13 @@ impl Form {
         self.errors.push(fault.into().of(name, value));
     }
 
+    /// The same, unless something is noted against the field already.
+    pub(super) fn refuse_once(&mut self, name: &str, fault: impl Into<Fault>) {
+        if !self.is_refused(name) {
+            self.refuse(name, fault);
+        }
+    }
+
     /// Notes that a secret field is wrong, without its value.
     pub(super) fn refuse_secret(&mut self, name: &str, fault: impl Into<Fault>) {
         self.errors.push(fault.into().of(name, None));
@@ -202,6 +209,18 @@ impl Form {
             }
             Given::Null => Given::Null,
             Given::Absent => Given::Absent,
+        }
+    }
+
+    /// A text of several lines, of at most so many bytes. An empty one counts as null.
+    pub(super) fn lines(&mut self, name: &'static str, most_bytes: usize) -> Given<String> {
+        match self.raw_text(name) {
+            Given::Value(text) if text.trim().is_empty() => Given::Null,
+            Given::Value(text) if text.len() > most_bytes => {
+                self.refuse_secret(name, Fault::too_many_bytes(text.len(), most_bytes));
+                Given::Absent
+            }
+            given => given,
         }
     }
 

@@ -18,6 +18,7 @@ pub mod ws;
 mod access;
 mod assets;
 mod client;
+mod credential_form;
 mod docs;
 mod extract;
 mod handlers;

@@ -14,8 +14,8 @@ use super::{
         ws::{Message, WatchRequest},
     },
     handlers::{
-        agents, alerts, backups, events, export, fleet, keys, metrics, probes, retention, series, servers,
-        session, setup, system, tokens, users,
+        agents, alerts, backups, credentials, events, export, fleet, host_authorities, keys, metrics, probes,
+        retention, series, servers, session, setup, system, tokens, users,
     },
     table::Table,
     ws,
@@ -59,6 +59,22 @@ pub(super) fn table() -> Table {
         .admin(routes!(probes::accept_host_key))
         .admin(routes!(keys::hub_key))
         .admin(routes!(keys::server_ssh))
+        .admin(routes!(keys::ssh_agent))
+        .admin(routes!(credentials::list_credentials, credentials::create_credential))
+        .admin(routes!(
+            credentials::get_credential,
+            credentials::replace_credential,
+            credentials::patch_credential,
+            credentials::delete_credential
+        ))
+        .admin(routes!(
+            host_authorities::list_host_authorities,
+            host_authorities::create_host_authorities
+        ))
+        .admin(routes!(
+            host_authorities::patch_host_authority,
+            host_authorities::delete_host_authority
+        ))
         .admin(routes!(probes::refresh_server))
         .admin(routes!(probes::refresh_all))
         // agents

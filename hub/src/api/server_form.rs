@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::{
     collect::parse_private_key,
     model::{
-        HostKey, Secret, Server, ServerId, Transport,
+        CredentialId, HostKey, Secret, Server, ServerId, Transport,
         server::{ServerSpec, SshCredential, Threshold, Thresholds},
     },
     store::{Change, CredentialChange},
@@ -19,7 +19,7 @@ use super::{
 };
 
 /// A private key is some kilobytes; RSA of 16384 bits is 13.
-const MOST_KEY_BYTES: usize = 64 * 1024;
+pub(super) const MOST_KEY_BYTES: usize = 64 * 1024;
 
 /// What a request says of a server.
 #[derive(Debug)]
@@ -37,13 +37,15 @@ pub(super) struct Secrets {
     pub(super) passphrase: Given<Secret>,
     /// The hub's own key is to be used, and nothing else.
     pub(super) hub_key: bool,
+    /// A shared credential is to be used, and nothing else; null: none any more.
+    pub(super) credential: Given<CredentialId>,
 }
 
 /// How a field that is left out is read.
 pub(super) enum Base<'a> {
     /// `POST`: it takes its default; name, ip, user and a secret are required.
     New,
-    /// `PUT`: it takes its default; secrets and the host key stay.
+    /// `PUT`: it takes its default; the log-in and the host key stay.
     Replace(&'a Server),
     /// `PATCH`: it stays.
     Patch(&'a Server),
@@ -68,13 +70,25 @@ pub(super) fn read(form: &mut Form, base: &Base<'_>) -> Option<ServerDraft> {
         Base::Replace(_) => name == "name" || !is_local,
     };
 
+    let secrets = secrets(form);
+    let shared = secrets.credential_over(base.shared_before());
+    spec.credential_id = shared;
+
     let name = form.text("name", 1..=100);
     set_required(form, "name", name, must("name"), &mut spec.name);
     let ip = form.text("ip", 1..=253);
     let ip = check_host(form, "ip", ip);
     set_required(form, "ip", ip, must("ip"), &mut spec.ip);
-    let user = ssh_user(form);
-    set_required(form, "ssh_user", user, must("ssh_user"), &mut spec.ssh_user);
+    // A shared credential may bring the name; null and nothing then mean that one.
+    let user = match ssh_user(form) {
+        Given::Null if shared.is_some() => Given::Value(String::new()),
+        user => user,
+    };
+    let must_name = must("ssh_user") && shared.is_none();
+    set_required(form, "ssh_user", user, must_name, &mut spec.ssh_user);
+    if shared.is_none() && base.shared_before().is_some() && spec.ssh_user.is_empty() && !is_local {
+        form.refuse_once("ssh_user", Fault::required());
+    }
     let port = form.integer("ssh_port", 1..=65535);
     set_required(form, "ssh_port", port, false, &mut spec.ssh_port);
 
@@ -95,20 +109,23 @@ pub(super) fn read(form: &mut Form, base: &Base<'_>) -> Option<ServerDraft> {
     set_required(form, "enabled", enabled, false, &mut spec.enabled);
     thresholds(form, &mut spec.thresholds);
 
-    let secrets = secrets(form);
     let is_secret_needed =
         matches!(base, Base::New) && matches!(spec.transport, Transport::Auto | Transport::Ssh);
     if is_secret_needed
         && !secrets.hub_key
+        && shared.is_none()
         && secrets.password.clone().value().is_none()
         && secrets.key.clone().value().is_none()
-        && !["ssh_password", "ssh_key"]
+        && !["ssh_password", "ssh_key", "credential_id"]
             .iter()
             .any(|name| form.is_refused(name))
     {
         form.refuse_secret(
             "ssh_password",
-            Fault::required_unless("ssh_key", "there is an ssh_key, or hub_key is true"),
+            Fault::required_unless(
+                "ssh_key",
+                "there is an ssh_key or a credential_id, or hub_key is true",
+            ),
         );
     }
     let host_key = host_key(form, "host_key");
@@ -117,6 +134,16 @@ pub(super) fn read(form: &mut Form, base: &Base<'_>) -> Option<ServerDraft> {
         secrets,
         host_key,
     })
+}
+
+impl Base<'_> {
+    /// The shared credential that is in use so far: a log-in that is left out stays.
+    fn shared_before(&self) -> Option<CredentialId> {
+        match self {
+            Self::New => None,
+            Self::Replace(server) | Self::Patch(server) => server.spec.credential_id,
+        }
+    }
 }
 
 fn blank(transport: Transport) -> ServerSpec {
@@ -235,34 +262,47 @@ pub(super) fn check_host(form: &mut Form, name: &'static str, given: Given<Strin
     Given::Absent
 }
 
-/// The secrets of a request. `hub_key` takes the place of all that is stored.
+/// The secrets of a request. `hub_key` and `credential_id` take the place of all that is stored.
 pub(super) fn secrets(form: &mut Form) -> Secrets {
     let secrets = Secrets {
         password: form.secret("ssh_password", 1024),
         key: form.secret("ssh_key", MOST_KEY_BYTES),
         passphrase: form.secret("ssh_key_passphrase", 1024),
         hub_key: form.boolean("hub_key").or(false),
+        credential: form.integer("credential_id", 1..=i64::MAX).map(CredentialId),
     };
-    if !secrets.hub_key {
+    let is_shared = matches!(secrets.credential, Given::Value(_));
+    if secrets.hub_key && is_shared {
+        form.refuse(
+            "credential_id",
+            Fault::not_together(
+                "hub_key",
+                "cannot be given together with hub_key: send one of them",
+            ),
+        );
+    }
+    if !secrets.hub_key && !is_shared {
         return secrets;
     }
+    let (other, message) = if secrets.hub_key {
+        ("hub_key", "cannot be given together with hub_key: send one of them")
+    } else {
+        (
+            "credential_id",
+            "cannot be given together with credential_id: send one of them",
+        )
+    };
     let given = [("ssh_password", &secrets.password), ("ssh_key", &secrets.key)];
     for (name, secret) in given {
         if matches!(secret, Given::Value(_)) {
-            form.refuse_secret(
-                name,
-                Fault::not_together(
-                    "hub_key",
-                    "cannot be given together with hub_key: send one of them",
-                ),
-            );
+            form.refuse_secret(name, Fault::not_together(other, message));
         }
     }
     Secrets {
         password: Given::Null,
         key: Given::Null,
         passphrase: Given::Null,
-        hub_key: true,
+        ..secrets
     }
 }
 
@@ -279,7 +319,20 @@ pub(super) fn host_key(form: &mut Form, name: &'static str) -> Option<HostKey> {
 }
 
 impl Secrets {
-    /// What to log in with, laid over what is stored.
+    /// The shared credential after this request: a log-in of its own takes its place.
+    pub(super) fn credential_over(&self, before: Option<CredentialId>) -> Option<CredentialId> {
+        let own = self.hub_key
+            || matches!(self.password, Given::Value(_))
+            || matches!(self.key, Given::Value(_));
+        match &self.credential {
+            Given::Value(id) => Some(*id),
+            Given::Null => None,
+            Given::Absent if own => None,
+            Given::Absent => before,
+        }
+    }
+
+    /// What to log in with, laid over what is stored of the server's own.
     pub(super) fn over(&self, stored: &SshCredential) -> SshCredential {
         let key = self.key.clone();
         // A passphrase belongs to its key: a new key without one has none.
@@ -291,6 +344,7 @@ impl Secrets {
             password: self.password.clone().or_keep(stored.password.clone()),
             private_key: key.or_keep(stored.private_key.clone()),
             passphrase: self.passphrase.clone().or_keep(stored_passphrase),
+            ..SshCredential::default()
         }
     }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::TargetsReceiver;
 use crate::{
-    collect::{Target, Targets},
+    collect::{Target, Targets, authorities_for},
     ingest::IngestHandle,
     model::ServerId,
     store::{Store, StoreError},
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The wait after the store failed.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Reloads the targets when servers, credentials or pinned keys change.
+/// Reloads the targets when servers, credentials, host authorities or pinned keys change.
 pub(super) struct TargetsTask {
     store: Store,
     ingest: IngestHandle,
@@ -91,8 +91,13 @@ async fn read(store: &Store, before: &Targets) -> Result<Targets, StoreError> {
     let before: HashMap<ServerId, &Arc<Target>> =
         before.iter().map(|target| (target.server.id, target)).collect();
     let stored = store.targets().await?;
+    let authorities = store.host_authorities().await?;
     let targets = stored.into_iter().map(|(server, credential)| {
-        let target = Target { server, credential };
+        let target = Target {
+            authorities: authorities_for(&authorities, &server.spec.ip, server.spec.ssh_port),
+            server,
+            credential,
+        };
         match before.get(&target.server.id) {
             Some(same) if ***same == target => Arc::clone(same),
             _ => Arc::new(target),

@@ -8,6 +8,7 @@ mod agent_token;
 mod backup;
 mod check;
 mod check_config;
+mod credential;
 mod export;
 mod health;
 mod import;
@@ -71,6 +72,9 @@ enum Command {
     /// The hub's own SSH key, and the script that locks it on a server to reading values
     #[command(after_help = ssh_key::EXAMPLES)]
     SshKey(ssh_key::Options),
+    /// Log-ins that servers share: list, add, set, remove
+    #[command(subcommand, after_help = credential::EXAMPLES)]
+    Credential(credential::Command),
     /// Tokens of programs: create, list, delete
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::Command),
@@ -157,6 +161,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::CheckConfig => print(&check_config::text(&effective)),
         Command::User(command) => Box::pin(user::run(&config, command)).await?,
         Command::SshKey(options) => ssh_key::run(&config, options).await?,
+        Command::Credential(command) => Box::pin(credential::run(&config, command)).await?,
         Command::Token(command) => token::run(&config, command).await?,
         Command::AgentToken(command) => Box::pin(agent_token::run(&config, command)).await?,
         Command::Agent(command) => Box::pin(agent::run(&config, command)).await?,

@@ -6,8 +6,36 @@
 
 use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
-use super::ConnectSpec;
-use crate::model::{CollectError, CollectErrorCode as Code, HostKey};
+use super::{ConnectSpec, ssh::certificate::Refusal};
+use crate::model::{Certificate, CollectError, CollectErrorCode as Code, HostKey};
+
+/// What is wrong with the ssh-agent beside the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AgentTrouble {
+    /// The hub was told of none.
+    NotSet,
+    /// It does not answer.
+    Silent {
+        /// Where it should listen.
+        socket: String,
+        /// What happened instead.
+        detail: String,
+    },
+    /// It holds no key at all.
+    Empty,
+    /// It holds other keys than the chosen one.
+    NoSuchKey {
+        /// The chosen one.
+        fingerprint: String,
+        /// The ones it holds.
+        held: String,
+    },
+    /// It would not sign.
+    NoSignature {
+        /// What it said.
+        detail: String,
+    },
+}
 
 /// How far a connection had come when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,6 +234,142 @@ impl About<'_> {
             Code::KeyUnreadable,
             format!("the private key of {name} cannot be used: {reason}"),
             &[("reason", &reason)],
+        )
+    }
+
+    pub(crate) fn certificate_refused(&self, certificate: &Certificate, why: Refusal) -> CollectError {
+        let Self { name, user, .. } = self;
+        let (id, authority) = (&certificate.key_id, &certificate.authority);
+        let principals = certificate.principals.join(", ");
+        let (cause, moment, rest) = match why {
+            Refusal::Expired(end) => (
+                "expired",
+                end.to_string(),
+                format!("it expired on {end}: sign a new one and enter it"),
+            ),
+            Refusal::NotYet(begin) => (
+                "not_yet",
+                begin.to_string(),
+                format!("it is valid only from {begin} on: check the clocks, or sign a new one"),
+            ),
+            Refusal::Principals if principals.is_empty() => (
+                "principals",
+                String::new(),
+                format!("it names no user: sign one with ssh-keygen -n {user}"),
+            ),
+            Refusal::Principals => (
+                "principals",
+                String::new(),
+                format!("it is for {principals}: sign one with ssh-keygen -n {user}, or name them in AuthorizedPrincipalsFile"),
+            ),
+            Refusal::Authority => (
+                "authority",
+                String::new(),
+                format!(
+                    "check that TrustedUserCAKeys in its sshd_config names its authority ({} {})",
+                    authority.algorithm, authority.fingerprint
+                ),
+            ),
+        };
+        self.error(
+            Code::CertificateRefused,
+            format!("{name} refused the certificate {id} for {user}: {rest}"),
+            &[
+                ("key_id", id),
+                ("cause", &cause),
+                ("moment", &moment),
+                ("principals", &principals),
+                ("algorithm", &authority.algorithm),
+                ("fingerprint", &authority.fingerprint),
+            ],
+        )
+    }
+
+    pub(crate) fn ssh_agent(&self, trouble: &AgentTrouble) -> CollectError {
+        let lead = self.lead();
+        let (cause, socket, detail, rest) = match trouble {
+            AgentTrouble::NotSet => (
+                "not_set",
+                "",
+                String::new(),
+                "is not known: set ssh.agent_socket (GANDER_SSH_AGENT_SOCKET) to its socket, or start the hub with SSH_AUTH_SOCK".to_owned(),
+            ),
+            AgentTrouble::Silent { socket, detail } => (
+                "silent",
+                socket.as_str(),
+                detail.clone(),
+                format!("does not answer at {socket} ({detail}): check that it runs, and that the hub's user may open that socket"),
+            ),
+            AgentTrouble::Empty => (
+                "empty",
+                "",
+                String::new(),
+                "holds no key: add one with ssh-add".to_owned(),
+            ),
+            AgentTrouble::NoSuchKey { fingerprint, held } => (
+                "no_such_key",
+                "",
+                fingerprint.clone(),
+                format!("holds no key {fingerprint} (it holds {held}): add it with ssh-add, or choose another"),
+            ),
+            AgentTrouble::NoSignature { detail } => (
+                "no_signature",
+                "",
+                detail.clone(),
+                format!("would not sign ({detail}): check that it is not locked, and that the key needs no confirmation (ssh-add -c)"),
+            ),
+        };
+        self.error(
+            Code::SshAgent,
+            format!("{lead}the ssh-agent of the hub {rest}"),
+            &[("cause", &cause), ("socket", &socket), ("detail", &detail)],
+        )
+    }
+
+    /// A known authority signed the host's certificate, but it does not count because of `reason`.
+    pub(crate) fn host_certificate(&self, certificate: &Certificate, reason: &str) -> CollectError {
+        let (lead, place) = (self.lead(), self.place());
+        let (id, authority) = (&certificate.key_id, &certificate.authority.fingerprint);
+        self.error(
+            Code::HostCertificate,
+            format!("{lead}the host certificate of {place} ({id}, signed by {authority}) does not count: {reason}; no credential was sent. Sign its host key anew (ssh-keygen -h), or pin its key"),
+            &[
+                ("cause", &"invalid"),
+                ("key_id", id),
+                ("authority", authority),
+                ("reason", &reason),
+                ("fingerprint", &certificate.key.fingerprint),
+            ],
+        )
+    }
+
+    /// An authority counts for the host, but it showed no certificate, and no key of it is pinned.
+    pub(crate) fn host_not_vouched_for(&self, key: &HostKey) -> CollectError {
+        let (lead, place) = (self.lead(), self.place());
+        let (kind, fingerprint) = (&key.algorithm, &key.fingerprint);
+        self.error(
+            Code::HostCertificate,
+            format!("{lead}{place} has neither a certificate of an authority that counts for it nor a pinned key; no credential was sent. Sign its host key (ssh-keygen -h), or accept its key ({kind} {fingerprint})"),
+            &[
+                ("cause", &"missing"),
+                ("algorithm", kind),
+                ("fingerprint", fingerprint),
+                ("public_key", &key.public_key),
+            ],
+        )
+    }
+
+    pub(crate) fn host_key_revoked(&self, key: &HostKey) -> CollectError {
+        let (lead, place) = (self.lead(), self.place());
+        let fingerprint = &key.fingerprint;
+        self.error(
+            Code::HostCertificate,
+            format!("{lead}{place} proved itself with a key that is revoked ({} {fingerprint}); no credential was sent. Give that machine another host key", key.algorithm),
+            &[
+                ("cause", &"revoked"),
+                ("algorithm", &key.algorithm),
+                ("fingerprint", fingerprint),
+            ],
         )
     }
 
@@ -440,6 +604,17 @@ pub(crate) fn about_agent_of<'a>(name: &'a str, host: &'a str) -> About<'a> {
     }
 }
 
+/// About the ssh-agent beside the hub, whatever it is asked for.
+pub(crate) fn about_the_agent() -> About<'static> {
+    About {
+        name: "localhost",
+        host: "localhost",
+        port: 0,
+        user: "",
+        jump: None,
+    }
+}
+
 /// About the machine the hub itself runs on.
 pub(crate) fn about_this_machine(name: &str) -> About<'_> {
     About {
@@ -481,7 +656,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::model::server::SshCredential;
+    use crate::model::{Timestamp, server::SshCredential};
 
     fn spec() -> ConnectSpec {
         ConnectSpec {
@@ -491,7 +666,20 @@ mod tests {
             user: "deploy".into(),
             credential: SshCredential::default(),
             expected_host_key: None,
+            authorities: std::sync::Arc::default(),
             jump: None,
+        }
+    }
+
+    fn certificate() -> Certificate {
+        Certificate {
+            key_id: "fleet-2026".into(),
+            serial: 0,
+            principals: vec!["root".into()],
+            valid_after: None,
+            valid_before: None,
+            key: key("SHA256:subject"),
+            authority: key("SHA256:authority"),
         }
     }
 
@@ -545,6 +733,56 @@ mod tests {
                 vec!["ed25519 SHA256:abc", "~deploy/.ssh/authorized_keys on 10.0.0.5"],
             ),
             (about.key_unreadable("wrong passphrase"), vec!["wrong passphrase"]),
+            (
+                about.certificate_refused(&certificate(), Refusal::Expired(Timestamp(0))),
+                vec!["fleet-2026", "expired on 1970-01-01", "sign a new one"],
+            ),
+            (
+                about.certificate_refused(&certificate(), Refusal::NotYet(Timestamp(0))),
+                vec!["only from 1970-01-01", "check the clocks"],
+            ),
+            (
+                about.certificate_refused(&certificate(), Refusal::Principals),
+                vec!["for root", "ssh-keygen -n deploy"],
+            ),
+            (
+                about.certificate_refused(&certificate(), Refusal::Authority),
+                vec!["TrustedUserCAKeys", "SHA256:authority"],
+            ),
+            (about.ssh_agent(&AgentTrouble::NotSet), vec!["ssh.agent_socket"]),
+            (
+                about.ssh_agent(&AgentTrouble::Silent {
+                    socket: "/run/agent".into(),
+                    detail: "no such file".into(),
+                }),
+                vec!["/run/agent", "no such file", "check that it runs"],
+            ),
+            (about.ssh_agent(&AgentTrouble::Empty), vec!["ssh-add"]),
+            (
+                about.ssh_agent(&AgentTrouble::NoSuchKey {
+                    fingerprint: "SHA256:a".into(),
+                    held: "SHA256:b".into(),
+                }),
+                vec!["SHA256:a", "it holds SHA256:b", "ssh-add"],
+            ),
+            (
+                about.ssh_agent(&AgentTrouble::NoSignature {
+                    detail: "refused".into(),
+                }),
+                vec!["refused", "not locked"],
+            ),
+            (
+                about.host_certificate(&certificate(), "it expired"),
+                vec!["fleet-2026", "SHA256:authority", "it expired", "no credential was sent", "ssh-keygen -h"],
+            ),
+            (
+                about.host_not_vouched_for(&key("SHA256:bare")),
+                vec!["SHA256:bare", "nor a pinned key", "no credential was sent", "ssh-keygen -h"],
+            ),
+            (
+                about.host_key_revoked(&key("SHA256:gone")),
+                vec!["SHA256:gone", "revoked", "another host key"],
+            ),
             (about.no_credential(), vec!["deploy", "enter one"]),
             (
                 about.login_method("publickey", false),

@@ -17,17 +17,34 @@ mod scheduler;
 mod ssh;
 mod stand_in;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 pub use presence::{AgentPresence, AgentStream};
 pub use scheduler::Collector;
 pub use ssh::{
+    agent::{AgentKey, agent_keys},
+    certificate::parse_user_certificate,
     fetch_host_key,
     key::{HubKey, parse_private_key},
     test,
 };
 
-use crate::model::{HostKey, Server, ServerId, server::SshCredential};
+use crate::model::{
+    Certificate, HostAuthority, HostKey, Server, ServerId, host_authority::HostAuthoritySpec,
+    server::SshCredential,
+};
+
+/// The host authorities and revoked keys that count for one host.
+pub type Authorities = Arc<[Arc<HostAuthoritySpec>]>;
+
+/// Those of all authorities that count for a host.
+#[must_use]
+pub fn authorities_for(all: &[HostAuthority], host: &str, port: u16) -> Authorities {
+    all.iter()
+        .filter(|authority| authority.spec.counts_for(host, port))
+        .map(|authority| Arc::clone(&authority.spec))
+        .collect()
+}
 
 /// One server to collect from, with what is needed to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +53,8 @@ pub struct Target {
     pub server: Server,
     /// How to log in, in the clear.
     pub credential: SshCredential,
+    /// Who may vouch for it.
+    pub authorities: Authorities,
 }
 
 /// Every server the hub knows. Jump hosts are looked up by id among them.
@@ -46,6 +65,8 @@ pub type Targets = Arc<Vec<Arc<Target>>>;
 pub struct CollectConfig {
     /// What the hub logs in with where a server has neither a password nor a key of its own.
     pub hub_key: Option<HubKey>,
+    /// The socket of the ssh-agent beside the hub.
+    pub agent_socket: Option<PathBuf>,
     /// Poll interval of servers that have none of their own.
     pub default_interval: Duration,
     /// The longest a connection may take, from the first packet to the running probe.
@@ -66,6 +87,7 @@ impl Default for CollectConfig {
     fn default() -> Self {
         Self {
             hub_key: None,
+            agent_socket: None,
             default_interval: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             poll_timeout: Duration::from_secs(10),
@@ -101,6 +123,8 @@ pub struct ConnectSpec {
     pub credential: SshCredential,
     /// The host key it must prove; `None` takes any (and reports it).
     pub expected_host_key: Option<HostKey>,
+    /// Who may vouch for its key with a certificate, whatever key is expected.
+    pub authorities: Authorities,
     /// The host to go through.
     pub jump: Option<Box<ConnectSpec>>,
 }
@@ -112,12 +136,23 @@ pub struct TestReport {
     pub latency_ms: u64,
     /// The host key it proved.
     pub host_key: HostKey,
+    /// The certificate that vouched for that key, if one did.
+    pub host_certificate: Option<Certificate>,
     /// `PRETTY_NAME` of its `/etc/os-release`.
     pub os: Option<String>,
     /// Kernel release.
     pub kernel: Option<String>,
     /// Its own host name.
     pub hostname: Option<String>,
+}
+
+/// The host key of a machine that was only asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenHostKey {
+    /// The key it proved.
+    pub host_key: HostKey,
+    /// The certificate that vouches for that key, if one does.
+    pub host_certificate: Option<Certificate>,
 }
 
 /// What a private key is, without the key.

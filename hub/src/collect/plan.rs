@@ -10,9 +10,12 @@ use std::{
 use super::{
     ConnectSpec, Target, Targets,
     explain::{About, Stage, about_agent_of, about_this_machine},
-    ssh::{Hop, Route},
+    ssh::{Hop, KeyCell, Route},
 };
-use crate::model::{CollectError, HostKey, ServerId, Transport, server::Endpoint};
+use crate::model::{
+    CollectError, CredentialId, HostKey, ServerId, Transport,
+    server::{Endpoint, SshCredential},
+};
 
 /// How one server is collected.
 pub(super) struct Plan {
@@ -42,8 +45,9 @@ pub(super) enum Source {
 pub(super) enum Difference {
     /// Not at all.
     None,
-    /// Host keys alone, and the running connection proved just those: nothing need be restarted.
-    PinnedWhatWasProved,
+    /// In what counts for the next connection alone: host keys that the running one proved, somebody
+    /// more who may vouch for hosts. Nothing need be restarted.
+    Later,
     /// Start again.
     Other,
 }
@@ -92,12 +96,22 @@ impl Plan {
             if !same_login(&old.spec, &new.spec) {
                 return Difference::Other;
             }
+            let (before, after) = (&old.spec.authorities, &new.spec.authorities);
+            if before != after {
+                // Whoever vouched must still be there, and no key may be revoked in a running session.
+                let lost = before.iter().any(|one| !after.contains(one));
+                let revoked = after.iter().any(|one| one.revoked && !before.contains(one));
+                if lost || revoked {
+                    return Difference::Other;
+                }
+                difference = Difference::Later;
+            }
             let (old, new) = (&old.spec.expected_host_key, &new.spec.expected_host_key);
             if old != new {
                 if new.is_none() || new.as_ref() != proved.get(index) {
                     return Difference::Other;
                 }
-                difference = Difference::PinnedWhatWasProved;
+                difference = Difference::Later;
             }
         }
         difference
@@ -117,6 +131,8 @@ fn same_login(old: &ConnectSpec, new: &ConnectSpec) -> bool {
 #[derive(Default)]
 pub(super) struct Planner {
     hops: HashMap<ServerId, Arc<Hop>>,
+    /// The keys of shared credentials, each opened once for all its servers.
+    keys: HashMap<CredentialId, (SshCredential, Arc<KeyCell>)>,
 }
 
 impl Planner {
@@ -135,7 +151,7 @@ impl Planner {
             }
             let source = match spec.transport {
                 // Nobody to log in as: what its agent does not tell, nobody can.
-                Transport::Auto if spec.ssh_user.is_empty() => Source::Agent,
+                Transport::Auto if target.server.login_name().is_empty() => Source::Agent,
                 Transport::Agent => Source::Agent,
                 Transport::Local => Source::Local,
                 Transport::Auto | Transport::Ssh => match self.route(*id, &by_id, &mut hops) {
@@ -161,11 +177,30 @@ impl Planner {
             );
         }
         self.hops = hops;
+        let used: HashSet<CredentialId> = targets
+            .iter()
+            .filter_map(|target| target.server.spec.credential_id)
+            .collect();
+        self.keys.retain(|id, _| used.contains(id));
         plans
     }
 
+    /// The key of a server's shared credential.
+    fn shared_key(&mut self, target: &Target) -> Option<Arc<KeyCell>> {
+        let id = target.server.spec.credential_id?;
+        let known = self.keys.get(&id);
+        if let Some((credential, key)) = known
+            && *credential == target.credential
+        {
+            return Some(Arc::clone(key));
+        }
+        let key = Arc::<KeyCell>::default();
+        self.keys.insert(id, (target.credential.clone(), Arc::clone(&key)));
+        Some(key)
+    }
+
     fn route(
-        &self,
+        &mut self,
         id: ServerId,
         by_id: &HashMap<ServerId, &Target>,
         hops: &mut HashMap<ServerId, Arc<Hop>>,
@@ -183,9 +218,13 @@ impl Planner {
                         jump,
                         ..spec_of(target)
                     };
-                    let hop = Arc::new(match self.hops.get(&id) {
+                    let hop = match self.hops.get(&id) {
                         Some(old) => old.with_spec(spec),
                         None => Hop::new(spec),
+                    };
+                    let hop = Arc::new(match self.shared_key(target) {
+                        Some(key) => hop.sharing(key),
+                        None => hop,
                     });
                     hops.insert(id, Arc::clone(&hop));
                     hop
@@ -249,9 +288,10 @@ fn spec_of(target: &Target) -> ConnectSpec {
         name: spec.name.clone(),
         host: spec.ip.clone(),
         port: spec.ssh_port,
-        user: spec.ssh_user.clone(),
+        user: target.server.login_name().to_owned(),
         credential: target.credential.clone(),
         expected_host_key: target.server.host_key.clone(),
+        authorities: Arc::clone(&target.authorities),
         jump: None,
     }
 }
@@ -261,7 +301,8 @@ mod tests {
     use super::*;
     use crate::model::{
         CollectErrorCode, Secret, Server, Timestamp,
-        server::{ServerSpec, SshCredential},
+        host_authority::HostAuthoritySpec,
+        server::{CredentialUse, ServerSpec},
     };
 
     fn target(id: i64, jump: Option<i64>) -> Target {
@@ -279,6 +320,7 @@ mod tests {
                 },
                 has_password: true,
                 has_key: false,
+                credential: None,
                 host_key: None,
                 created_at: Timestamp(0),
                 updated_at: Timestamp(0),
@@ -287,7 +329,17 @@ mod tests {
                 password: Some(Secret::new("pw".into())),
                 ..SshCredential::default()
             },
+            authorities: Arc::default(),
         }
+    }
+
+    fn authority(letter: char, revoked: bool) -> Arc<HostAuthoritySpec> {
+        Arc::new(HostAuthoritySpec {
+            public_key: key(&letter.to_string()),
+            patterns: "*".into(),
+            revoked,
+            comment: String::new(),
+        })
     }
 
     fn key(name: &str) -> HostKey {
@@ -373,7 +425,7 @@ mod tests {
     #[test]
     fn a_plan_is_restarted_for_what_changes_the_connection_and_for_nothing_else() {
         type Change = fn(&mut Target);
-        let table: [(&str, Change, Difference); 10] = [
+        let table: [(&str, Change, Difference); 13] = [
             ("nothing", |_| {}, Difference::None),
             ("tags", |t| t.server.spec.tags.push("x".into()), Difference::None),
             (
@@ -405,7 +457,22 @@ mod tests {
             (
                 "proved key",
                 |t| t.server.host_key = Some(key("proved")),
-                Difference::PinnedWhatWasProved,
+                Difference::Later,
+            ),
+            (
+                "one more authority",
+                |t| t.authorities = [authority('a', false), authority('b', false)].into(),
+                Difference::Later,
+            ),
+            (
+                "an authority less",
+                |t| t.authorities = Arc::default(),
+                Difference::Other,
+            ),
+            (
+                "a revoked key",
+                |t| t.authorities = [authority('a', false), authority('b', true)].into(),
+                Difference::Other,
             ),
             (
                 "other key",
@@ -413,14 +480,60 @@ mod tests {
                 Difference::Other,
             ),
         ];
+        let vouched = || Target {
+            authorities: [authority('a', false)].into(),
+            ..target(1, None)
+        };
         for (what, change, expected) in table {
-            let before = plans(vec![target(1, None)]);
-            let mut changed = target(1, None);
+            let before = plans(vec![vouched()]);
+            let mut changed = vouched();
             change(&mut changed);
             let after = plans(vec![changed]);
             let difference = before[&ServerId(1)].difference(&after[&ServerId(1)], &[key("proved")]);
             assert_eq!(difference, expected, "{what}");
         }
+    }
+
+    #[test]
+    fn a_shared_key_is_opened_once_for_all_its_servers_and_anew_when_it_is_rotated() {
+        let shared = |id, password: &str| {
+            let mut one = target(id, None);
+            one.server.spec.ssh_user.clear();
+            one.server.spec.credential_id = Some(CredentialId(7));
+            one.server.credential = Some(CredentialUse {
+                id: CredentialId(7),
+                name: "fleet".into(),
+                kind: crate::model::credential::CredentialKind::Key,
+                ssh_user: "gander".into(),
+            });
+            one.credential.password = Some(Secret::new(password.into()));
+            Arc::new(one)
+        };
+        let interval = Duration::from_secs(30);
+        let mut planner = Planner::default();
+        let mut key_of = |password: &str| {
+            let targets: Targets = Arc::new(vec![shared(1, password), shared(2, password)]);
+            let plans = planner.plan(&targets, interval);
+            for plan in plans.values() {
+                let Source::Ssh(route) = &plan.source else {
+                    panic!("nobody to log in as")
+                };
+                assert_eq!(route.target().spec.user, "gander");
+            }
+            let keys: Vec<_> = planner.keys.values().map(|(_, key)| Arc::clone(key)).collect();
+            assert_eq!(keys.len(), 1);
+            // The planner's, this one, and one a hop.
+            assert_eq!(Arc::strong_count(&keys[0]), 4);
+            Arc::clone(&keys[0])
+        };
+        let first = key_of("old");
+        drop(first.clone());
+        let weak = Arc::downgrade(&first);
+        drop(first);
+        let again = key_of("old");
+        assert!(std::ptr::eq(Arc::as_ptr(&again), weak.as_ptr()));
+        drop(again);
+        assert!(!std::ptr::eq(Arc::as_ptr(&key_of("new")), weak.as_ptr()));
     }
 
     #[test]

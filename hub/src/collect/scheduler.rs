@@ -148,7 +148,7 @@ impl Tasks {
         for (id, plan) in plans {
             if let Entry::Occupied(running) = self.running.entry(id) {
                 let signals = &running.get().signals;
-                if signals.plan().difference(&plan, &signals.proved()) == Difference::PinnedWhatWasProved {
+                if signals.plan().difference(&plan, &signals.proved()) == Difference::Later {
                     signals.replace_plan(plan);
                     continue;
                 }

@@ -94,6 +94,9 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+/// The variable in which `ssh-agent` tells its socket.
+const AGENT_SOCKET: &str = "SSH_AUTH_SOCK";
+
 /// Reads all sources and checks every value.
 ///
 /// # Errors
@@ -108,6 +111,14 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
         if let Some(setting) = SETTINGS.iter().find(|setting| setting.path == *path) {
             chosen.insert(path, (text.clone(), Origin::Flag(setting.flag())));
         }
+    }
+
+    // Where every program looks for the agent, unless gander is told better.
+    if let Some(socket) = sources.environment.get(AGENT_SOCKET).filter(|text| !text.is_empty()) {
+        let origin = Origin::Environment(AGENT_SOCKET.to_owned());
+        chosen
+            .entry("ssh.agent_socket")
+            .or_insert_with(|| (socket.clone(), origin));
     }
 
     let mut config = blank();
@@ -365,6 +376,7 @@ fn blank() -> Config {
         s3_secret_key: None,
         s3_path_style: false,
         interval: std::time::Duration::ZERO,
+        ssh_agent_socket: None,
         local_server: false,
         admin_user: None,
         admin_password: None,

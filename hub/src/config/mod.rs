@@ -73,6 +73,8 @@ pub struct Config {
     pub s3_path_style: bool,
     /// Poll interval of servers that have none of their own.
     pub interval: Duration,
+    /// The socket of the ssh-agent that credentials of that kind use; `None`: there is none.
+    pub ssh_agent_socket: Option<PathBuf>,
     /// Whether the hub's own machine is monitored from the first start.
     pub local_server: bool,
     /// The first admin, made at the start while there is no account.

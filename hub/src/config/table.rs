@@ -335,6 +335,15 @@ pub const SETTINGS: &[Setting] = &[
         apply: |config, text| set(&mut config.local_server, values::boolean(text)),
     },
     Setting {
+        path: "ssh.agent_socket",
+        env: &["GANDER_SSH_AGENT_SOCKET"],
+        default: "",
+        accepted: "the path of a socket, such as /run/gander/ssh-agent.sock",
+        about: "The ssh-agent that credentials of kind \"agent\" log in with; without it SSH_AUTH_SOCK.",
+        secret: false,
+        apply: |config, text| set(&mut config.ssh_agent_socket, values::optional(text, values::path)),
+    },
+    Setting {
         path: "admin.user",
         env: &["GANDER_ADMIN_USER"],
         default: "",

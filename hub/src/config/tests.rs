@@ -307,3 +307,13 @@ fn a_directory_may_end_in_a_slash_and_a_file_may_not() {
     let refused = errors(from_environment(&[("DATABASE_PATH", "/var/lib/gander/")]));
     assert!(refused[0].contains("database.path"), "{refused:?}");
 }
+
+#[test]
+fn the_ssh_agent_is_the_one_of_the_environment_unless_gander_is_told_better() {
+    let socket = |environment: &[(&str, &str)]| from_environment(environment).unwrap().config.ssh_agent_socket;
+    assert_eq!(socket(&[]), None);
+    let usual = ("SSH_AUTH_SOCK", "/tmp/agent.1");
+    assert_eq!(socket(&[usual]), Some("/tmp/agent.1".into()));
+    let own = ("GANDER_SSH_AGENT_SOCKET", "/run/gander/agent");
+    assert_eq!(socket(&[usual, own]), Some("/run/gander/agent".into()));
+}

@@ -57,7 +57,7 @@ pub(super) fn server(row: &OldRow, remarks: &mut Vec<String>) -> Result<Draft, S
         }
     };
     let credential = credential(row, &name, remarks);
-    if credential.is_empty() {
+    if credential.uses_hub_key() {
         remark_in(
             remarks,
             format!("server {name} has no password or key to log in with: enter one in the page"),

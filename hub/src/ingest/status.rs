@@ -182,6 +182,7 @@ pub(super) mod tests {
             spec: spec("web-1"),
             has_password: true,
             has_key: false,
+            credential: None,
             host_key: None,
             created_at: Timestamp(0),
             updated_at: Timestamp(0),

@@ -59,6 +59,10 @@ pub enum EventKind {
     UserChanged,
     /// An API token was made or removed.
     TokenChanged,
+    /// A shared credential was made, changed, given new secrets or removed.
+    CredentialChanged,
+    /// A host authority, or a revoked host key, was entered, changed or removed.
+    HostAuthorityChanged,
     /// A backup was made and verified; `details` holds its name and size.
     BackupMade,
     /// A backup could not be made; `details` holds the reason.

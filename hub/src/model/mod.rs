@@ -5,8 +5,11 @@
 
 pub mod agent;
 pub mod alert;
+pub mod certificate;
 pub mod commit;
+pub mod credential;
 pub mod event;
+pub mod host_authority;
 pub mod host_key;
 pub mod ip_range;
 pub mod metric;
@@ -19,7 +22,10 @@ pub mod user;
 
 pub use agent::{Agent, AgentId};
 pub use alert::{Alert, AlertId, Level};
+pub use certificate::Certificate;
+pub use credential::{Credential, CredentialId};
 pub use event::{Actor, Event, EventKind};
+pub use host_authority::{HostAuthority, HostAuthorityId};
 pub use host_key::HostKey;
 pub use ip_range::IpRange;
 pub use metric::{Metric, SeriesKey, Unit};

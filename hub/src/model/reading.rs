@@ -4,7 +4,7 @@ use gander_probe::Snapshot;
 use serde::{Deserialize, Serialize};
 
 pub use super::receipt::{Fate, Receipt, ReceiptBook, Settled};
-use super::{HostKey, ServerId, Timestamp, server::Endpoint};
+use super::{Certificate, HostKey, ServerId, Timestamp, server::Endpoint};
 
 /// One attempt to look at one server.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub struct Reading {
 /// What a new connection showed of its peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
-    /// The host key it proved, and where; `None` where the transport has none.
+    /// The host key it proved, and where; `None` where the transport has none, and where a
+    /// certificate vouches for it: that one need not be pinned.
     pub host_key: Option<(HostKey, Endpoint)>,
     /// What the session is made of; `None` where the transport is not SSH.
     pub session: Option<Box<SshSession>>,
@@ -41,6 +42,8 @@ pub struct SshSession {
     pub key_exchange: String,
     /// How the host proved its key.
     pub host_key_algorithm: String,
+    /// The certificate that vouched for the host key; null where the pinned key did.
+    pub host_certificate: Option<Certificate>,
     /// What the session is encrypted with.
     pub cipher: String,
     /// What its packets are authenticated with; null where the cipher does it.
@@ -103,12 +106,18 @@ pub enum CollectErrorCode {
     KeyRefused,
     /// The private key cannot be read, or its passphrase is wrong.
     KeyUnreadable,
+    /// The user certificate was refused: it expired, is not valid yet, or is not for this user.
+    CertificateRefused,
+    /// The ssh-agent beside the hub does not answer, or has no such key.
+    SshAgent,
     /// No credential is stored for this server.
     NoCredential,
     /// The server takes none of the log-in methods there is a credential for, or wants one more.
     LoginMethod,
     /// The host proved another key than the pinned one.
     HostKeyChanged,
+    /// The host's certificate is not valid (expired, for another host), or its key is revoked.
+    HostCertificate,
     /// The jump host could not be passed.
     JumpHost,
     /// The connection ended in the middle.
@@ -127,7 +136,7 @@ pub enum CollectErrorCode {
 
 impl CollectErrorCode {
     /// Every kind, for tables that must cover them all.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::UnknownHost,
         Self::ConnectionRefused,
         Self::NoRoute,
@@ -136,9 +145,12 @@ impl CollectErrorCode {
         Self::PasswordRefused,
         Self::KeyRefused,
         Self::KeyUnreadable,
+        Self::CertificateRefused,
+        Self::SshAgent,
         Self::NoCredential,
         Self::LoginMethod,
         Self::HostKeyChanged,
+        Self::HostCertificate,
         Self::JumpHost,
         Self::Disconnected,
         Self::ProbeFailed,
@@ -160,9 +172,12 @@ impl CollectErrorCode {
             Self::PasswordRefused => "password_refused",
             Self::KeyRefused => "key_refused",
             Self::KeyUnreadable => "key_unreadable",
+            Self::CertificateRefused => "certificate_refused",
+            Self::SshAgent => "ssh_agent",
             Self::NoCredential => "no_credential",
             Self::LoginMethod => "login_method",
             Self::HostKeyChanged => "host_key_changed",
+            Self::HostCertificate => "host_certificate",
             Self::JumpHost => "jump_host",
             Self::Disconnected => "disconnected",
             Self::ProbeFailed => "probe_failed",
@@ -181,9 +196,11 @@ impl CollectErrorCode {
             Self::PasswordRefused
                 | Self::KeyRefused
                 | Self::KeyUnreadable
+                | Self::CertificateRefused
                 | Self::NoCredential
                 | Self::LoginMethod
                 | Self::HostKeyChanged
+                | Self::HostCertificate
                 | Self::NotLinux
         )
     }

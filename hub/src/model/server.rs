@@ -3,7 +3,11 @@
 use gander_probe::Snapshot;
 use serde::{Deserialize, Serialize};
 
-use super::{CollectError, HostKey, Origin, Secret, Timestamp, reading::SshSession};
+use super::{
+    CollectError, CredentialId, HostKey, Origin, Secret, Timestamp,
+    credential::{CredentialKind, KeySource},
+    reading::SshSession,
+};
 
 /// Row id of a server.
 #[derive(
@@ -93,13 +97,27 @@ pub struct SshCredential {
     pub private_key: Option<Secret>,
     /// Opens the private key.
     pub passphrase: Option<Secret>,
+    /// Where the key comes from.
+    pub key_source: KeySource,
+    /// An OpenSSH user certificate of that key, offered before the key by itself. No secret.
+    pub certificate: Option<String>,
 }
 
 impl SshCredential {
-    /// Whether there is nothing to log in with.
+    /// Whether there is a key to log in with, wherever it lies.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.password.is_none() && self.private_key.is_none()
+    pub fn has_key(&self) -> bool {
+        self.private_key.is_some() || self.key_source != KeySource::Stored || self.uses_hub_key()
+    }
+
+    /// Whether the key to log in with is the hub's own: asked for, or for want of anything else.
+    #[must_use]
+    pub fn uses_hub_key(&self) -> bool {
+        match self.key_source {
+            KeySource::Hub => true,
+            KeySource::Stored => self.password.is_none() && self.private_key.is_none(),
+            KeySource::Agent { .. } => false,
+        }
     }
 }
 
@@ -132,6 +150,7 @@ impl ServerSpec {
             transport,
             interval_seconds: None,
             jump_server_id: None,
+            credential_id: None,
             tags: Vec::new(),
             group: None,
             thresholds: Thresholds::default(),
@@ -159,7 +178,7 @@ pub struct ServerSpec {
     pub ip: String,
     /// 1 to 65535.
     pub ssh_port: u16,
-    /// Log-in name on the node.
+    /// Log-in name on the node; empty: that of the shared credential.
     pub ssh_user: String,
     /// How the hub reads it.
     pub transport: Transport,
@@ -167,6 +186,8 @@ pub struct ServerSpec {
     pub interval_seconds: Option<u32>,
     /// Another enrolled server to go through.
     pub jump_server_id: Option<ServerId>,
+    /// The shared credential it is logged in to with; `None`: its own secrets, or the hub's key.
+    pub credential_id: Option<CredentialId>,
     /// Free words for filtering.
     pub tags: Vec<String>,
     /// One group, or none.
@@ -184,16 +205,42 @@ pub struct Server {
     pub id: ServerId,
     /// What a person configured.
     pub spec: ServerSpec,
-    /// Whether a password is stored.
+    /// Whether a password of its own is stored.
     pub has_password: bool,
-    /// Whether a private key is stored.
+    /// Whether a private key of its own is stored.
     pub has_key: bool,
+    /// The shared credential it uses, in short.
+    pub credential: Option<CredentialUse>,
     /// The pinned host key.
     pub host_key: Option<HostKey>,
     /// When it was enrolled.
     pub created_at: Timestamp,
     /// When its configuration last changed.
     pub updated_at: Timestamp,
+}
+
+impl Server {
+    /// Whom the hub logs in as: the server's own name, or that of its shared credential.
+    #[must_use]
+    pub fn login_name(&self) -> &str {
+        match &self.credential {
+            Some(shared) if self.spec.ssh_user.is_empty() => &shared.ssh_user,
+            _ => &self.spec.ssh_user,
+        }
+    }
+}
+
+/// What a server shows of the shared credential it uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct CredentialUse {
+    /// Its id.
+    pub id: CredentialId,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: CredentialKind,
+    /// Its log-in name, for servers without one of their own; may be empty.
+    pub ssh_user: String,
 }
 
 /// Whether a server answers.

@@ -1,7 +1,8 @@
 //! What was revoked after a backup was made stays revoked when that backup is restored.
 //!
 //! The database that is about to be replaced is asked: agents that were revoked, tokens and accounts
-//! that were removed, passwords that were changed, roles that were lowered, sessions that ended. Only
+//! that were removed, passwords that were changed, roles that were lowered, sessions that ended, keys
+//! that no longer vouch for hosts. Only
 //! where it is the same database as the backup's, and only what its record says came later: a backup may
 //! also be newer than what it replaces.
 
@@ -14,7 +15,7 @@ use sqlx::{Connection, Row};
 use super::Result;
 use super::copy::open_read_only;
 use super::words::to_word;
-use crate::model::{EventKind, Timestamp};
+use crate::model::{EventKind, HostKey, Timestamp};
 
 /// What of the revocations came over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,6 +107,7 @@ async fn bring(
     agents(new, old, done).await?;
     tokens(new, old, since, done).await?;
     accounts(new, old, since, done).await?;
+    host_authorities(new, old, since, done).await?;
     sessions(new, old, done).await
 }
 
@@ -257,6 +259,70 @@ async fn accounts(
                 .execute(&mut *new)
                 .await?;
             done.push(format!("account {name} stays {newer_role}"));
+        }
+    }
+    Ok(())
+}
+
+/// Keys that were removed or revoked must not vouch for hosts again, and revoked ones not be forgotten.
+async fn host_authorities(
+    new: &mut SqliteConnection,
+    old: &mut SqliteConnection,
+    since: i64,
+    done: &mut Vec<String>,
+) -> Result<()> {
+    let revoked = sqlx::query(
+        "SELECT public_key, patterns, comment, created_at, updated_at FROM host_authority
+         WHERE revoked = 1 AND updated_at > ?",
+    )
+    .bind(since)
+    .fetch_all(&mut *old)
+    .await?;
+    for row in revoked {
+        let patterns: String = row.try_get("patterns")?;
+        let changed = sqlx::query(
+            "INSERT INTO host_authority (public_key, patterns, revoked, comment, created_at, updated_at)
+             VALUES (?1, ?2, 1, ?3, ?4, ?5)
+             ON CONFLICT (public_key) DO UPDATE SET patterns = ?2, revoked = 1, updated_at = ?5 WHERE revoked = 0",
+        )
+        .bind(row.try_get::<String, _>("public_key")?)
+        .bind(&patterns)
+        .bind(row.try_get::<String, _>("comment")?)
+        .bind(row.try_get::<i64, _>("created_at")?)
+        .bind(row.try_get::<i64, _>("updated_at")?)
+        .execute(&mut *new)
+        .await?;
+        if changed.rows_affected() > 0 {
+            done.push(format!("the host key or authority for {patterns} stays revoked"));
+        }
+    }
+    let removed: HashSet<String> = sqlx::query_scalar(
+        "SELECT json_extract(details, '$.fingerprint') FROM event
+         WHERE kind = ? AND at > ? AND json_extract(details, '$.change') = 'deleted'",
+    )
+    .bind(to_word(&EventKind::HostAuthorityChanged)?)
+    .bind(since)
+    .fetch_all(&mut *old)
+    .await?
+    .into_iter()
+    .collect();
+    let alive: HashSet<String> = sqlx::query_scalar("SELECT public_key FROM host_authority")
+        .fetch_all(old)
+        .await?
+        .into_iter()
+        .collect();
+    let here: Vec<(i64, String, String)> =
+        sqlx::query_as("SELECT id, public_key, patterns FROM host_authority WHERE revoked = 0")
+            .fetch_all(&mut *new)
+            .await?;
+    for (id, public_key, patterns) in here {
+        let is_removed = HostKey::parse(&public_key).is_ok_and(|key| removed.contains(&key.fingerprint));
+        if is_removed && !alive.contains(&public_key) {
+            sqlx::query("DELETE FROM host_authority WHERE id = ?")
+                .bind(id)
+                .execute(&mut *new)
+                .await?;
+            done.push(format!("the host authority for {patterns} stays removed"));
         }
     }
     Ok(())

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::model::CredentialId;
+
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,6 +37,29 @@ pub enum StoreError {
         jump_server_id: i64,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// A credential that servers use must not go away under them.
+    #[error(
+        "the credential {name} is used by {}: give them another log-in first",
+        listed(servers)
+    )]
+    CredentialInUse {
+        /// The credential.
+        name: String,
+        /// Names of the servers that use it.
+        servers: Vec<String>,
+    },
+    /// There is no shared credential with this id.
+    #[error("credential {id} does not exist: it may have been deleted meanwhile")]
+    NoSuchCredential {
+        /// The id asked for.
+        id: CredentialId,
+    },
+    /// A key is entered as a host authority, or as revoked, already.
+    #[error("the key {fingerprint} is entered already: change that entry")]
+    AuthorityTaken {
+        /// `SHA256:…` of the key.
+        fingerprint: String,
     },
     /// The last admin must stay.
     #[error("{username} is the last admin and must stay one: make another admin first")]
@@ -173,6 +198,16 @@ pub enum StoreError {
     Sqlx(#[source] sqlx::Error),
 }
 
+/// The first of many names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 20;
+    let shown = names.get(..MOST.min(names.len())).unwrap_or_default().join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// SQLite's result codes that a person can do something about
 /// (<https://www.sqlite.org/rescode.html>); the low byte is the primary code.
 mod code {
@@ -247,6 +282,9 @@ impl StoreError {
             | Self::NotFound { .. }
             | Self::JumpHostInUse { .. }
             | Self::JumpHost { .. }
+            | Self::CredentialInUse { .. }
+            | Self::NoSuchCredential { .. }
+            | Self::AuthorityTaken { .. }
             | Self::LastAdmin { .. }
             | Self::Unseal { .. } => true,
             _ => false,

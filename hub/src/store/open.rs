@@ -287,6 +287,8 @@ impl Store {
             .await?;
         if cache.saw_data_version(version) {
             self.samples_are_deleted();
+            // A log-in rotated on the command line counts at once.
+            self.servers_changed();
         }
         Ok(write)
     }

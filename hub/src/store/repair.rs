@@ -150,9 +150,12 @@ async fn remove_dangling(connection: &mut SqliteConnection, done: &mut Vec<Strin
             for id in &ids {
                 let query = match (table.as_str(), id) {
                     // A server is worth more than the way to it.
-                    ("server", Some(_)) => {
-                        sqlx::query("UPDATE server SET jump_server_id = NULL WHERE rowid = ?")
-                    }
+                    ("server", Some(_)) => sqlx::query(
+                        "UPDATE server SET
+                             jump_server_id = iif(jump_server_id IN (SELECT id FROM server), jump_server_id, NULL),
+                             credential_id = iif(credential_id IN (SELECT id FROM credential), credential_id, NULL)
+                         WHERE rowid = ?",
+                    ),
                     ("session", _) => {
                         sqlx::query("DELETE FROM session WHERE user_id NOT IN (SELECT id FROM user)")
                     }
@@ -169,7 +172,7 @@ async fn remove_dangling(connection: &mut SqliteConnection, done: &mut Vec<Strin
                 query.execute(&mut *connection).await?;
             }
             done.push(if table == "server" {
-                format!("{} servers lost a jump host that was not there", ids.len())
+                format!("{} servers lost a jump host or a credential that was not there", ids.len())
             } else {
                 format!(
                     "{} rows of table {table} that named what is not there were removed",

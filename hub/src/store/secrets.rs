@@ -8,9 +8,8 @@ use sqlx::sqlite::SqliteConnection;
 use super::check::{CheckReport, KeyFit, ProblemKind};
 use super::open::put_meta;
 use super::seal::{KEY_CHECK, Place};
-use super::servers::{PASSPHRASE, PASSWORD, PRIVATE_KEY, place};
+use super::servers::{PASSPHRASE, PASSWORD, PRIVATE_KEY};
 use super::{MasterKey, Result, StoreError};
-use crate::model::ServerId;
 
 /// Whether the key is the right one, and opens every secret.
 pub(super) async fn look(
@@ -30,23 +29,32 @@ pub(super) async fn look(
         return Ok(());
     }
     report.key = KeyFit::Fits;
-    let rows = sqlx::query("SELECT id, name, password, private_key, passphrase FROM server")
-        .fetch_all(connection)
+    for table in ["server", "credential"] {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT id, name, password, private_key, passphrase FROM {table}"
+        )))
+        .fetch_all(&mut *connection)
         .await?;
-    for row in &rows {
-        let id = ServerId(row.try_get("id")?);
-        for (column, field) in [
-            ("password", PASSWORD),
-            ("private_key", PRIVATE_KEY),
-            ("passphrase", PASSPHRASE),
-        ] {
-            let sealed: Option<&[u8]> = row.try_get(column)?;
-            if sealed.is_some_and(|sealed| key.open(&place(id, field), sealed).is_none()) {
-                let name: &str = row.try_get("name")?;
-                report.add(
-                    ProblemKind::Secret,
-                    format!("the {field} of server {name} does not open: enter it again"),
-                );
+        for row in &rows {
+            let id = row.try_get("id")?;
+            for (column, field) in [
+                ("password", PASSWORD),
+                ("private_key", PRIVATE_KEY),
+                ("passphrase", PASSPHRASE),
+            ] {
+                let sealed: Option<&[u8]> = row.try_get(column)?;
+                let place = Place {
+                    table,
+                    row: id,
+                    field,
+                };
+                if sealed.is_some_and(|sealed| key.open(&place, sealed).is_none()) {
+                    let name: &str = row.try_get("name")?;
+                    report.add(
+                        ProblemKind::Secret,
+                        format!("the {field} of {table} {name} does not open: enter it again"),
+                    );
+                }
             }
         }
     }
@@ -91,6 +99,8 @@ async fn key_fits(connection: &mut SqliteConnection, key: &MasterKey) -> Result<
 async fn has_secrets(connection: &mut SqliteConnection) -> Result<bool> {
     Ok(sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM server
+         WHERE password IS NOT NULL OR private_key IS NOT NULL OR passphrase IS NOT NULL)
+         OR EXISTS (SELECT 1 FROM credential
          WHERE password IS NOT NULL OR private_key IS NOT NULL OR passphrase IS NOT NULL)
          OR EXISTS (SELECT 1 FROM authority) OR EXISTS (SELECT 1 FROM hub_key)",
     )

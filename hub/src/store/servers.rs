@@ -11,8 +11,10 @@ use super::seal::Place;
 use super::words::{from_json, from_word, to_json};
 use super::{Change, CredentialChange, Result, Store, StoreError};
 use crate::model::commit::Pin;
-use crate::model::server::{ServerSpec, SshCredential, Threshold, Thresholds};
-use crate::model::{Actor, Event, EventKind, HostKey, Secret, Server, ServerId, Timestamp, Transport};
+use crate::model::server::{CredentialUse, ServerSpec, SshCredential, Threshold, Thresholds};
+use crate::model::{
+    Actor, CredentialId, Event, EventKind, HostKey, Secret, Server, ServerId, Timestamp, Transport,
+};
 
 /// Chains of jump hosts longer than this are a mistake.
 const LONGEST_JUMP_CHAIN: usize = 8;
@@ -22,10 +24,12 @@ pub(super) const PRIVATE_KEY: &str = "private key";
 pub(super) const PASSPHRASE: &str = "passphrase";
 
 const SELECT: &str = "SELECT id, name, ip, ssh_port, ssh_user, transport, interval_seconds, jump_server_id, \
-     tags, group_name, cpu_warning_percent, cpu_critical_percent, memory_warning_percent, \
+     credential_id, credential_name, credential_kind, credential_user, tags, group_name, cpu_warning_percent, cpu_critical_percent, memory_warning_percent, \
      memory_critical_percent, disk_warning_percent, disk_critical_percent, enabled, \
      password IS NOT NULL AS has_password, private_key IS NOT NULL AS has_key, \
-     host_key_algorithm, host_key_fingerprint, host_key_public, created_at, updated_at FROM server";
+     host_key_algorithm, host_key_fingerprint, host_key_public, created_at, updated_at FROM server \
+     LEFT JOIN (SELECT id AS shared_id, name AS credential_name, kind AS credential_kind, \
+                ssh_user AS credential_user FROM credential) ON shared_id = credential_id";
 
 fn server_of(row: &SqliteRow) -> Result<Server> {
     let threshold = |warning, critical| {
@@ -35,6 +39,16 @@ fn server_of(row: &SqliteRow) -> Result<Server> {
         })
     };
     let jump_server_id: Option<i64> = row.try_get("jump_server_id")?;
+    let credential_id = row.try_get::<Option<i64>, _>("credential_id")?.map(CredentialId);
+    let credential = match credential_id {
+        Some(id) => Some(CredentialUse {
+            id,
+            name: row.try_get("credential_name")?,
+            kind: from_word(row.try_get("credential_kind")?)?,
+            ssh_user: row.try_get("credential_user")?,
+        }),
+        None => None,
+    };
     let public_key: Option<String> = row.try_get("host_key_public")?;
     let host_key = match public_key {
         Some(public_key) => Some(HostKey {
@@ -54,6 +68,7 @@ fn server_of(row: &SqliteRow) -> Result<Server> {
             transport: from_word(row.try_get("transport")?)?,
             interval_seconds: row.try_get("interval_seconds")?,
             jump_server_id: jump_server_id.map(ServerId),
+            credential_id,
             tags: from_json(row.try_get("tags")?)?,
             group: row.try_get("group_name")?,
             thresholds: Thresholds {
@@ -65,6 +80,7 @@ fn server_of(row: &SqliteRow) -> Result<Server> {
         },
         has_password: row.try_get("has_password")?,
         has_key: row.try_get("has_key")?,
+        credential,
         host_key,
         created_at: Timestamp(row.try_get("created_at")?),
         updated_at: Timestamp(row.try_get("updated_at")?),
@@ -137,7 +153,23 @@ async fn check_jump_chain(
     Err(refuse("more than 8 jump hosts would lie one behind the other"))
 }
 
-/// Writes every configured column of a row.
+/// Refuses a shared credential that does not exist.
+async fn check_credential(connection: &mut SqliteConnection, spec: &ServerSpec) -> Result<()> {
+    let Some(id) = spec.credential_id else {
+        return Ok(());
+    };
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM credential WHERE id = ?)")
+        .bind(id.0)
+        .fetch_one(connection)
+        .await?;
+    if exists {
+        Ok(())
+    } else {
+        Err(StoreError::NoSuchCredential { id })
+    }
+}
+
+/// Writes every configured column of a row. With a shared credential, secrets of the server's own go.
 pub(super) async fn write_spec(
     connection: &mut SqliteConnection,
     id: Option<ServerId>,
@@ -149,16 +181,19 @@ pub(super) async fn write_spec(
             "INSERT INTO server (name, ip, ssh_port, ssh_user, transport, interval_seconds, jump_server_id,
                  tags, group_name, cpu_warning_percent, cpu_critical_percent, memory_warning_percent,
                  memory_critical_percent, disk_warning_percent, disk_critical_percent, enabled,
-                 updated_at, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?17, ?17) RETURNING id"
+                 credential_id, updated_at, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?17, ?18, ?18) RETURNING id"
         }
         Some(_) => {
             "UPDATE server SET name = ?, ip = ?, ssh_port = ?, ssh_user = ?, transport = ?,
                  interval_seconds = ?, jump_server_id = ?, tags = ?, group_name = ?,
                  cpu_warning_percent = ?, cpu_critical_percent = ?, memory_warning_percent = ?,
                  memory_critical_percent = ?, disk_warning_percent = ?, disk_critical_percent = ?,
-                 enabled = ?, updated_at = ?17
-             WHERE id = ?18 RETURNING id"
+                 enabled = ?, credential_id = ?17, updated_at = ?18,
+                 password = iif(?17 IS NULL, password, NULL),
+                 private_key = iif(?17 IS NULL, private_key, NULL),
+                 passphrase = iif(?17 IS NULL, passphrase, NULL)
+             WHERE id = ?19 RETURNING id"
         }
     };
     let thresholds = &spec.thresholds;
@@ -179,6 +214,7 @@ pub(super) async fn write_spec(
         .bind(thresholds.disk.warning_percent)
         .bind(thresholds.disk.critical_percent)
         .bind(spec.enabled)
+        .bind(spec.credential_id.map(|id| id.0))
         .bind(now.0);
     if let Some(id) = id {
         query = query.bind(id.0);
@@ -332,10 +368,10 @@ impl Store {
         fetch_server(&mut connection, id).await
     }
 
-    /// Enrols a server.
+    /// Enrols a server. With `spec.credential_id`, `credential` must be empty.
     ///
     /// # Errors
-    /// [`StoreError::NameTaken`], [`StoreError::JumpHost`].
+    /// [`StoreError::NameTaken`], [`StoreError::JumpHost`], [`StoreError::NoSuchCredential`].
     pub async fn create_server(
         &self,
         spec: &ServerSpec,
@@ -347,6 +383,7 @@ impl Store {
         let mut write = self.write().await?;
         let (cache, connection) = write.parts()?;
         check_jump_chain(connection, None, spec.jump_server_id).await?;
+        check_credential(connection, spec).await?;
         let id = write_spec(connection, None, spec, now).await?;
         let set = |secret: &Option<Secret>| secret.clone().map_or(Change::Keep, Change::Set);
         let secrets = CredentialChange {
@@ -366,10 +403,12 @@ impl Store {
     }
 
     /// Changes a server. Another address, port or jump host is another machine: its pinned key is
-    /// forgotten unless `change` brings one.
+    /// forgotten unless `change` brings one. With `spec.credential_id`, secrets of its own go, and
+    /// `change` must not set any.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::NameTaken`], [`StoreError::JumpHost`].
+    /// [`StoreError::NotFound`], [`StoreError::NameTaken`], [`StoreError::JumpHost`],
+    /// [`StoreError::NoSuchCredential`].
     pub async fn update_server(
         &self,
         id: ServerId,
@@ -382,6 +421,7 @@ impl Store {
         let connection = write.connection()?;
         let before = existing(connection, id).await?;
         check_jump_chain(connection, Some(id), spec.jump_server_id).await?;
+        check_credential(connection, spec).await?;
         write_spec(connection, Some(id), spec, now).await?;
         self.write_secrets(connection, id, change).await?;
         let place_of = |spec: &ServerSpec| (spec.ip.clone(), spec.ssh_port, spec.jump_server_id);
@@ -472,20 +512,27 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn targets(&self) -> Result<Vec<(Server, SshCredential)>> {
-        let sql = SELECT.replace(
-            " FROM server",
-            ", password, private_key, passphrase FROM server ORDER BY name",
-        );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .fetch_all(&self.inner.readers)
+        let sql = SELECT.replace(" FROM server ", ", password, private_key, passphrase FROM server ");
+        let mut reader = self.inner.readers.begin().await?;
+        let shared = self.all_secrets(&mut reader).await?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{sql} ORDER BY name")))
+            .fetch_all(&mut *reader)
             .await?;
+        reader.rollback().await?;
         let mut targets = Vec::with_capacity(rows.len());
         for row in &rows {
             let server = server_of(row)?;
-            let credential = SshCredential {
-                password: self.unseal(&server, PASSWORD, row.try_get("password")?),
-                private_key: self.unseal(&server, PRIVATE_KEY, row.try_get("private_key")?),
-                passphrase: self.unseal(&server, PASSPHRASE, row.try_get("passphrase")?),
+            let own = || -> Result<SshCredential> {
+                Ok(SshCredential {
+                    password: self.unseal(&server, PASSWORD, row.try_get("password")?),
+                    private_key: self.unseal(&server, PRIVATE_KEY, row.try_get("private_key")?),
+                    passphrase: self.unseal(&server, PASSPHRASE, row.try_get("passphrase")?),
+                    ..SshCredential::default()
+                })
+            };
+            let credential = match server.spec.credential_id {
+                Some(id) => shared.get(&id).cloned().unwrap_or_default(),
+                None => own()?,
             };
             targets.push((server, credential));
         }

@@ -1,6 +1,12 @@
 //! Key pairs of every kind and format, made by `ssh-keygen`.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use gander_hub::model::{Secret, server::SshCredential};
 
@@ -51,6 +57,47 @@ impl KeyPair {
         }
     }
 
+    /// A certificate of this key by `authority`: the text of the file `…-cert.pub`. `options` are
+    /// those of `ssh-keygen -s`, such as `-n deploy -V -2d:-1d`, or `-h` for a host.
+    #[must_use]
+    pub fn certify(&self, authority: &KeyPair, options: &[&str]) -> String {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let subject = dir.path().join("key.pub");
+        fs::write(&subject, &self.public).unwrap();
+        authority.sign(&subject, options);
+        fs::read_to_string(dir.path().join("key-cert.pub")).unwrap()
+    }
+
+    /// Signs the public key in a file; the certificate lies beside it.
+    pub(super) fn sign(&self, subject: &Path, options: &[&str]) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let authority = self.write_into(dir.path());
+        run(
+            "openssh-client",
+            Command::new("ssh-keygen")
+                .arg("-q")
+                .arg("-s")
+                .arg(&authority)
+                .args(["-I", "a test"])
+                .args(options)
+                .arg(subject),
+        );
+    }
+
+    /// Writes the private key into a directory, as ssh wants it.
+    pub(crate) fn write_into(&self, directory: &Path) -> PathBuf {
+        let file = directory.join("private");
+        let mut opened = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&file)
+            .unwrap();
+        opened.write_all(self.private.as_bytes()).unwrap();
+        file
+    }
+
     /// The credential a person would enter.
     #[must_use]
     pub fn credential(&self) -> SshCredential {
@@ -58,6 +105,7 @@ impl KeyPair {
             password: None,
             private_key: Some(Secret::new(self.private.clone())),
             passphrase: (!self.passphrase.is_empty()).then(|| Secret::new(self.passphrase.clone())),
+            ..SshCredential::default()
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use gander_e2e::sshd::{KeyPair, RealSshd};
 use gander_hub::{
-    collect::{CollectConfig, ConnectSpec, TestReport, fetch_host_key, parse_private_key, test},
+    collect::{Authorities, CollectConfig, ConnectSpec, TestReport, fetch_host_key, parse_private_key, test},
     model::{CollectError, CollectErrorCode as Code, Secret, server::SshCredential},
 };
 
@@ -249,10 +249,11 @@ async fn the_pinned_kind_of_key_is_asked_for() {
 #[tokio::test]
 async fn the_host_key_can_be_asked_for_without_logging_in() {
     let sshd = RealSshd::start().with_password_user("deploy", "secret");
-    let key = fetch_host_key(&CollectConfig::default(), "127.0.0.1", sshd.port(), None)
+    let key = fetch_host_key(&CollectConfig::default(), "127.0.0.1", sshd.port(), None, Authorities::default())
         .await
         .unwrap();
-    assert_eq!(key, sshd.host_key("ed25519"));
+    assert_eq!(key.host_certificate, None);
+    assert_eq!(key.host_key, sshd.host_key("ed25519"));
     assert!(!sshd.log().contains("Accepted"), "{}", sshd.log());
 
     let through = fetch_host_key(
@@ -260,9 +261,10 @@ async fn the_host_key_can_be_asked_for_without_logging_in() {
         "127.0.0.1",
         sshd.port(),
         Some(&sshd.spec("bastion", "deploy")),
+        Authorities::default(),
     )
     .await;
-    assert_eq!(through.unwrap(), sshd.host_key("ed25519"));
+    assert_eq!(through.unwrap().host_key, sshd.host_key("ed25519"));
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ export type Route =
   | { page: 'setup' }
   | { page: 'not-found' };
 
-export const settingsSections = ['profile', 'users', 'tokens', 'agents', 'about'] as const;
+export const settingsSections = ['profile', 'users', 'tokens', 'agents', 'credentials', 'about'] as const;
 export type SettingsSection = (typeof settingsSections)[number];
 
 const fixed: Record<string, Route> = {

@@ -102,6 +102,27 @@ describe('a change', () => {
     expect(patchBody(back, own, null)).toEqual({ ssh_password: 'new' });
   });
 
+  it('changes over to a shared credential, and to another user with it', () => {
+    const own = aServer(1, { has_password: true });
+    const shared = { ...draftOf(own), method: 'shared' as const, credential_id: '7' };
+    expect(patchBody(shared, own, null)).toEqual({ credential_id: 7 });
+    expect(checkConnection({ ...shared, credential_id: '' }, en, own)).toHaveProperty('credential_id');
+    const nameless = { ...shared, ssh_user: '' };
+    expect(checkConnection(nameless, en, own)).toHaveProperty('ssh_user');
+    expect(checkConnection(nameless, en, own, 'gander')).toEqual({});
+    expect(patchBody(nameless, own, null)).toEqual({ credential_id: 7, ssh_user: null });
+
+    const using = aServer(1, {
+      has_password: false,
+      ssh_user: '',
+      credential: { id: 7, name: 'fleet', kind: 'key', ssh_user: 'gander' },
+    });
+    expect(draftOf(using)).toMatchObject({ method: 'shared', credential_id: '7' });
+    expect(patchBody(draftOf(using), using, null)).toEqual({});
+    const back = { ...draftOf(using), method: 'password' as const, ssh_user: 'root', ssh_password: 'new' };
+    expect(patchBody(back, using, null)).toEqual({ ssh_user: 'root', ssh_password: 'new' });
+  });
+
   it("leaves the address of the hub's own machine alone", () => {
     const local = aServer(1, { transport: 'local' });
     expect(patchBody({ ...draftOf(local), name: 'home', ip: 'x' }, local, null)).toEqual({ name: 'home' });

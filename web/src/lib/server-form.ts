@@ -8,7 +8,8 @@ export interface Draft {
   ip: string;
   ssh_port: string;
   ssh_user: string;
-  method: 'password' | 'key' | 'hub';
+  method: 'password' | 'key' | 'hub' | 'shared';
+  credential_id: string;
   ssh_password: string;
   ssh_key: string;
   ssh_key_passphrase: string;
@@ -41,6 +42,7 @@ export function emptyDraft(): Draft {
     ssh_port: '22',
     ssh_user: '',
     method: 'password',
+    credential_id: '',
     ssh_password: '',
     ssh_key: '',
     ssh_key_passphrase: '',
@@ -62,6 +64,7 @@ export function emptyDraft(): Draft {
 }
 
 function methodOf(server: Server): Draft['method'] {
+  if (server.credential) return 'shared';
   if (server.has_password) return 'password';
   if (server.has_key) return 'key';
   // What only its agent reads has no log-in yet: whoever adds one most often has a password.
@@ -76,6 +79,7 @@ export function draftOf(server: Server): Draft {
     ssh_port: String(server.ssh_port),
     ssh_user: server.ssh_user,
     method: methodOf(server),
+    credential_id: server.credential === null ? '' : String(server.credential.id),
     jump_server_id: server.jump_server_id === null ? '' : String(server.jump_server_id),
     transport: server.transport,
     interval_seconds: server.interval_seconds === null ? '' : String(server.interval_seconds),
@@ -106,17 +110,22 @@ export function words(text: string): string[] {
 
 export type FormErrors = Partial<Record<keyof Draft | 'host_key', string>>;
 
-/** What is wrong with the place and the log-in: enough to connect. */
+/** What is wrong with the place and the log-in: enough to connect. `sharedUser` is the log-in name that the
+ * chosen credential brings. */
 export function checkConnection(
   draft: Draft,
   dict: Dict,
   stored: Pick<Server, 'has_password' | 'has_key'> | null,
+  sharedUser = '',
 ): FormErrors {
   const errors: FormErrors = {};
   if (draft.ip.trim() === '') errors.ip = dict.form.required;
   if (whole(draft.ssh_port, 1, 65535) === null) errors.ssh_port = dict.form.portInvalid;
-  if (draft.ssh_user.trim() === '') errors.ssh_user = dict.form.required;
-  if (draft.transport !== 'agent' && draft.method !== 'hub') {
+  const named = draft.method === 'shared' && sharedUser !== '';
+  if (draft.ssh_user.trim() === '' && !named) errors.ssh_user = dict.form.required;
+  if (draft.method === 'shared') {
+    if (draft.credential_id === '') errors.credential_id = dict.form.required;
+  } else if (draft.transport !== 'agent' && draft.method !== 'hub') {
     const password = draft.ssh_password !== '' || (stored?.has_password === true && !draft.removePassword);
     const key = draft.ssh_key.trim() !== '' || (stored?.has_key === true && !draft.removeKey);
     if (!password && !key) {
@@ -154,6 +163,11 @@ export function connectionBody(draft: Draft): Body {
     ssh_user: draft.ssh_user.trim(),
     jump_server_id: draft.jump_server_id === '' ? null : Number(draft.jump_server_id),
   };
+  if (draft.method === 'shared') {
+    // Without a name of its own the credential's counts.
+    if (body.ssh_user === '') body.ssh_user = null;
+    return { ...body, credential_id: draft.credential_id === '' ? null : Number(draft.credential_id) };
+  }
   if (draft.method === 'hub') return { ...body, hub_key: true };
   if (draft.ssh_password !== '') body.ssh_password = draft.ssh_password;
   if (draft.ssh_key.trim() !== '') {
@@ -196,7 +210,7 @@ export function patchBody(draft: Draft, before: Server, hostKey: string | null):
     if (fixed.includes(name)) continue;
     if (JSON.stringify(value) !== JSON.stringify(was[name])) body[name] = value;
   }
-  if (draft.method !== 'hub') removals(draft, body);
+  if (draft.method !== 'hub' && draft.method !== 'shared') removals(draft, body);
   if (hostKey !== null && hostKey !== before.host_key?.public_key) body.host_key = hostKey;
   return body;
 }

@@ -24,6 +24,7 @@ export function aServer(id: number, change: Partial<Server> = {}): Server {
     disk_critical_threshold: 95,
     has_password: true,
     has_key: false,
+    credential: null,
     host_key: null,
     ssh_locked: null,
     status: 'online',

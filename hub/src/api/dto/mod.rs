@@ -10,6 +10,7 @@
 pub mod agents;
 pub mod alert;
 pub mod backup;
+pub mod credential;
 pub mod event;
 pub mod fleet;
 pub mod metric;

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::{
     collect::TestReport,
-    model::{CollectError, HostKey, ServerId, reading::SshSession},
+    model::{Certificate, CollectError, CredentialId, HostKey, ServerId, reading::SshSession},
 };
 
 /// What a connection test found. A node that cannot be read is an answer (`ok` false), not an HTTP error.
@@ -17,6 +17,8 @@ pub struct TestAnswer {
     pub latency_ms: Option<u64>,
     /// The host key it proved.
     pub host_key: Option<HostKey>,
+    /// The certificate by which a known authority vouches for that key; null where none does.
+    pub host_certificate: Option<Certificate>,
     /// Name of its operating system.
     pub os: Option<String>,
     /// Kernel release.
@@ -34,6 +36,7 @@ impl From<Result<TestReport, CollectError>> for TestAnswer {
                 ok: true,
                 latency_ms: Some(report.latency_ms),
                 host_key: Some(report.host_key),
+                host_certificate: report.host_certificate,
                 os: report.os,
                 kernel: report.kernel,
                 hostname: report.hostname,
@@ -43,6 +46,7 @@ impl From<Result<TestReport, CollectError>> for TestAnswer {
                 ok: false,
                 latency_ms: None,
                 host_key: None,
+                host_certificate: None,
                 os: None,
                 kernel: None,
                 hostname: None,
@@ -57,6 +61,8 @@ impl From<Result<TestReport, CollectError>> for TestAnswer {
 pub struct HostKeyAnswer {
     /// The key it offers; null when it could not be asked.
     pub host_key: Option<HostKey>,
+    /// The certificate by which a known authority vouches for that key; null where none does.
+    pub host_certificate: Option<Certificate>,
     /// Why it could not be asked; null with a key.
     pub error: Option<CollectError>,
 }
@@ -79,12 +85,38 @@ pub struct HubKeyView {
     pub authorise_command: String,
 }
 
+/// The ssh-agent beside the hub. One that cannot be asked is an answer (`error`), not an HTTP error.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SshAgentView {
+    /// Where it listens, as configured; null where the hub knows of none.
+    pub socket: Option<String>,
+    /// The keys it holds.
+    pub keys: Vec<SshAgentKey>,
+    /// Why it could not be asked; null when it could.
+    pub error: Option<CollectError>,
+}
+
+/// A key in the ssh-agent beside the hub.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SshAgentKey {
+    /// `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, …
+    pub algorithm: String,
+    /// `SHA256:…`, as `ssh-add -l` prints it.
+    pub fingerprint: String,
+    /// For `authorized_keys`: algorithm and key.
+    pub public_key: String,
+    /// What the agent calls it.
+    pub comment: String,
+    /// Whether the agent holds a certificate of it too.
+    pub has_certificate: bool,
+}
+
 /// How the hub gets into a server over SSH, and how to lock its key there.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SshView {
     /// The newest session; null before the first, and after a restart of the hub until the next.
     pub session: Option<SshSession>,
-    /// The key below: the server's own, or the hub's.
+    /// The key below: the server's own, a shared credential's, or the hub's.
     pub key_owner: KeyOwner,
     /// Whether the hub logs in with it; `false` where it has a password.
     pub key_in_use: bool,
@@ -92,6 +124,8 @@ pub struct SshView {
     pub public_key: String,
     /// `SHA256:…`, as `ssh-keygen -lf` prints it.
     pub fingerprint: String,
+    /// The user certificate the key is offered with first; null without one.
+    pub certificate: Option<Certificate>,
     /// One line for a shell on the server, as the user the hub logs in as: lets the key in.
     pub authorise_command: String,
     /// The line of `authorized_keys` with which the key may run the probe and nothing else.
@@ -107,6 +141,10 @@ pub struct SshView {
 pub enum KeyOwner {
     /// Stored for this server.
     Server,
+    /// Of the shared credential, and stored with it.
+    Credential,
+    /// Of the shared credential, and in the ssh-agent beside the hub.
+    Agent,
     /// The hub's own.
     Hub,
 }
@@ -116,7 +154,7 @@ pub enum KeyOwner {
 pub struct TestRequest {
     /// Address or host name.
     pub ip: String,
-    /// Log-in name.
+    /// Log-in name. May be left out where the shared credential brings one.
     pub ssh_user: String,
     /// SSH port.
     #[schema(required = false, minimum = 1, maximum = 65535, default = 22)]
@@ -133,6 +171,9 @@ pub struct TestRequest {
     /// Log in with the hub's own key.
     #[schema(required = false, default = false)]
     pub hub_key: bool,
+    /// Log in with a shared credential.
+    #[schema(required = false, nullable)]
+    pub credential_id: Option<CredentialId>,
     /// Another enrolled server to go through.
     #[schema(required = false, nullable)]
     pub jump_server_id: Option<ServerId>,

@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::model::{
-    CollectError, HostKey, Origin, Server, ServerId, ServerPath, ServerState, Status, Timestamp, Transport,
+    CollectError, CredentialId, HostKey, Origin, Server, ServerId, ServerPath, ServerState, Status,
+    Timestamp, Transport, server::CredentialUse,
 };
 
 use super::{hundredths, percent};
@@ -20,7 +21,7 @@ pub struct ServerView {
     pub name: String,
     /// Address or host name.
     pub ip: String,
-    /// Log-in name on the node.
+    /// Log-in name on the node; empty: that of `credential`.
     pub ssh_user: String,
     /// SSH port.
     pub ssh_port: u16,
@@ -50,10 +51,12 @@ pub struct ServerView {
     pub disk_threshold: u8,
     /// Filesystem use in percent that is critical.
     pub disk_critical_threshold: u8,
-    /// Whether a password is stored. The password itself is never returned.
+    /// Whether a password of its own is stored. The password itself is never returned.
     pub has_password: bool,
-    /// Whether a private key is stored. The key itself is never returned.
+    /// Whether a private key of its own is stored. The key itself is never returned.
     pub has_key: bool,
+    /// The shared credential the hub logs in with; null: the server's own, or the hub's key.
+    pub credential: Option<CredentialUse>,
     /// The pinned host key.
     pub host_key: Option<HostKey>,
     /// Whether it answers.
@@ -198,6 +201,7 @@ impl ServerView {
             disk_critical_threshold: thresholds.disk.critical_percent,
             has_password: server.has_password,
             has_key: server.has_key,
+            credential: server.credential.clone(),
             host_key: server.host_key.clone(),
             status: if spec.enabled {
                 state.status
@@ -350,7 +354,7 @@ pub struct ServerRequest {
     /// IPv4 or IPv6 address, or host name.
     #[schema(max_length = 253, example = "192.0.2.10")]
     pub ip: String,
-    /// Log-in name on the node.
+    /// Log-in name on the node. May be left out where the shared credential brings one.
     #[schema(min_length = 1, max_length = 64, example = "monitor")]
     pub ssh_user: String,
     /// Password. Write-only; null removes the stored one.
@@ -365,6 +369,9 @@ pub struct ServerRequest {
     /// Log in with the hub's own key (`GET /api/hub-key`); removes a stored password and key.
     #[schema(required = false, default = false, write_only)]
     pub hub_key: bool,
+    /// Log in with a shared credential (`GET /api/credentials`); removes a stored password and key.
+    #[schema(required = false, nullable)]
+    pub credential_id: Option<CredentialId>,
     /// SSH port.
     #[schema(required = false, minimum = 1, maximum = 65535, default = 22)]
     pub ssh_port: u16,
@@ -433,6 +440,9 @@ pub struct ServerPatchRequest {
     /// Log in with the hub's own key (`GET /api/hub-key`); removes a stored password and key.
     #[schema(required = false, default = false, write_only)]
     pub hub_key: bool,
+    /// Log in with a shared credential (`GET /api/credentials`); removes a stored password and key.
+    #[schema(required = false, nullable)]
+    pub credential_id: Option<CredentialId>,
     /// SSH port. A new port drops the pinned host key.
     #[schema(required = false, minimum = 1, maximum = 65535)]
     pub ssh_port: u16,

@@ -4,19 +4,74 @@ use axum::{Json, extract::State};
 
 use crate::{
     api::{
-        dto::probe::{HubKeyView, KeyOwner, SshView},
+        dto::probe::{HubKeyView, KeyOwner, SshAgentKey, SshAgentView, SshView},
         error::{ApiError, ApiResult},
         extract::Id,
         handlers::servers::{find, stored_credential},
         state::ApiState,
     },
-    collect::{HubKey, KeyInfo, lock, parse_private_key},
-    model::{Secret, Transport},
+    collect::{HubKey, KeyInfo, agent_keys, lock, parse_private_key, parse_user_certificate},
+    model::{CollectError, Secret, Transport, credential::KeySource},
 };
 
 fn own_key(state: &ApiState) -> ApiResult<&HubKey> {
     let key = state.collect.config.hub_key.as_ref();
     key.ok_or_else(|| ApiError::unavailable("no_hub_key", "the hub has no key of its own yet"))
+}
+
+/// Reads a private key. Opening one with a passphrase is made slow on purpose.
+pub(super) async fn read_key(
+    key: Secret,
+    passphrase: Option<Secret>,
+) -> ApiResult<Result<KeyInfo, CollectError>> {
+    tokio::task::spawn_blocking(move || {
+        parse_private_key(key.expose(), passphrase.as_ref().map(Secret::expose))
+    })
+    .await
+    .map_err(|error| ApiError::internal(&error))
+}
+
+/// The key in the ssh-agent that a credential means: the chosen one, or the first it holds.
+async fn agent_key(state: &ApiState, chosen: Option<&str>) -> ApiResult<KeyInfo> {
+    let keys = agent_keys(&state.collect.config)
+        .await
+        .map_err(|error| ApiError::conflict("ssh_agent", error.message))?;
+    let found = keys
+        .into_iter()
+        .find(|held| chosen.is_none_or(|chosen| chosen == held.key.fingerprint));
+    found.map(|held| held.key).ok_or_else(|| {
+        ApiError::conflict(
+            "ssh_agent",
+            format!(
+                "the ssh-agent of the hub holds no key {}: add it with ssh-add",
+                chosen.unwrap_or("at all")
+            ),
+        )
+    })
+}
+
+/// The keys in the ssh-agent beside the hub
+///
+/// For choosing the one a shared credential of kind `agent` takes.
+#[utoipa::path(get, path = "/api/ssh-agent", tag = "servers", responses((status = 200, body = SshAgentView)))]
+pub(crate) async fn ssh_agent(State(state): State<ApiState>) -> ApiResult<Json<SshAgentView>> {
+    let config = &state.collect.config;
+    let (keys, error) = match agent_keys(config).await {
+        Ok(keys) => (keys, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let keys = keys.into_iter().map(|held| SshAgentKey {
+        algorithm: held.key.algorithm,
+        fingerprint: held.key.fingerprint,
+        public_key: held.key.public_key,
+        comment: held.comment,
+        has_certificate: held.has_certificate,
+    });
+    Ok(Json(SshAgentView {
+        socket: config.agent_socket.as_ref().map(|path| path.display().to_string()),
+        keys: keys.collect(),
+        error,
+    }))
 }
 
 /// The hub's own SSH key
@@ -50,19 +105,24 @@ pub(crate) async fn server_ssh(State(state): State<ApiState>, Id(id): Id) -> Api
         ));
     }
     let credential = stored_credential(&state, server.id).await?;
-    let key_in_use = credential.password.is_none() || credential.private_key.is_some();
-    let own = own_key(&state)?.info().clone();
-    let (key_owner, key) = match credential.private_key {
-        None => (KeyOwner::Hub, own),
-        Some(key) => {
-            // Opening a key with a passphrase is made slow on purpose.
-            let read = tokio::task::spawn_blocking(move || {
-                parse_private_key(key.expose(), credential.passphrase.as_ref().map(Secret::expose))
-            });
-            let read = read.await.map_err(|error| ApiError::internal(&error))?;
-            let read = read.map_err(|error| ApiError::conflict("key_unreadable", error.message))?;
-            (KeyOwner::Server, read)
+    let key_in_use = credential.password.is_none() || credential.has_key();
+    let is_shared = server.spec.credential_id.is_some();
+    let certificate = credential
+        .certificate
+        .as_deref()
+        .and_then(|text| parse_user_certificate(text, None).ok());
+    let (key_owner, key) = match (&credential.key_source, credential.private_key.clone()) {
+        (KeySource::Agent { fingerprint }, _) => {
+            let key = agent_key(&state, fingerprint.as_deref()).await?;
+            (KeyOwner::Agent, key)
         }
+        (KeySource::Stored, Some(key)) => {
+            let read = read_key(key, credential.passphrase.clone()).await?;
+            let read = read.map_err(|error| ApiError::conflict("key_unreadable", error.message))?;
+            let owner = if is_shared { KeyOwner::Credential } else { KeyOwner::Server };
+            (owner, read)
+        }
+        (KeySource::Stored | KeySource::Hub, _) => (KeyOwner::Hub, own_key(&state)?.info().clone()),
     };
     let fleet = state.live.snapshot();
     let session = fleet
@@ -84,6 +144,7 @@ pub(crate) async fn server_ssh(State(state): State<ApiState>, Id(id): Id) -> Api
         locked_line,
         public_key: key.public_key,
         fingerprint: key.fingerprint,
+        certificate,
         session,
     }))
 }

@@ -4,9 +4,11 @@
 pub(super) mod agents;
 pub(super) mod alerts;
 pub(super) mod backups;
+pub(super) mod credentials;
 pub(crate) mod events;
 pub(super) mod export;
 pub(super) mod fleet;
+pub(super) mod host_authorities;
 pub(super) mod keys;
 pub(super) mod metrics;
 pub(super) mod probes;

@@ -16,13 +16,16 @@ use crate::{
         error::{ApiError, ApiResult},
         extract::{Body, Id},
         fault::Fault,
-        form::{Form, given},
+        form::{Form, Given, given},
         handlers::servers::{find, stored_credential, tell, view},
         server_form,
         state::ApiState,
     },
-    collect::{self, ConnectSpec, Refresh},
-    model::{CollectError, CollectErrorCode, Server, ServerId, Timestamp, Transport, server::SshCredential},
+    collect::{self, ConnectSpec, Refresh, authorities_for},
+    model::{
+        CollectError, CollectErrorCode, CredentialId, HostAuthority, Server, ServerId, Timestamp, Transport,
+        server::SshCredential,
+    },
 };
 
 /// Collection itself ends within 10 s; this is for whatever it may have overlooked.
@@ -57,6 +60,7 @@ async fn reach<T>(
 async fn jump_spec(state: &ApiState, id: Option<ServerId>) -> ApiResult<Option<Box<ConnectSpec>>> {
     let Some(first) = id else { return Ok(None) };
     let targets = state.store.targets().await?;
+    let authorities = state.store.host_authorities().await?;
     // From the nearest hop to the farthest, then nested the other way round.
     let mut hops: Vec<&(Server, SshCredential)> = Vec::new();
     let mut next = Some(first);
@@ -77,19 +81,25 @@ async fn jump_spec(state: &ApiState, id: Option<ServerId>) -> ApiResult<Option<B
     }
     let mut spec = None;
     for (server, credential) in hops.into_iter().rev() {
-        spec = Some(Box::new(connect_spec(server, credential.clone(), spec)));
+        spec = Some(Box::new(connect_spec(server, credential.clone(), &authorities, spec)));
     }
     Ok(spec)
 }
 
-fn connect_spec(server: &Server, credential: SshCredential, jump: Option<Box<ConnectSpec>>) -> ConnectSpec {
+fn connect_spec(
+    server: &Server,
+    credential: SshCredential,
+    authorities: &[HostAuthority],
+    jump: Option<Box<ConnectSpec>>,
+) -> ConnectSpec {
     ConnectSpec {
         name: server.spec.name.clone(),
         host: server.spec.ip.clone(),
         port: server.spec.ssh_port,
-        user: server.spec.ssh_user.clone(),
+        user: server.login_name().to_owned(),
         credential,
         expected_host_key: server.host_key.clone(),
+        authorities: authorities_for(authorities, &server.spec.ip, server.spec.ssh_port),
         jump,
     }
 }
@@ -115,25 +125,42 @@ pub(crate) async fn test_new(
 ) -> ApiResult<Json<TestAnswer>> {
     let (host, port, jump) = endpoint(&mut form);
     let user = server_form::ssh_user(&mut form);
-    let user = form.require("ssh_user", user);
     let secrets = server_form::secrets(&mut form);
+    let user = match secrets.credential {
+        Given::Value(_) => user.value(),
+        _ => form.require("ssh_user", user),
+    };
     let expected_host_key = server_form::host_key(&mut form, "host_key");
     let server_id = form.integer("server_id", 1..=i64::MAX).value();
     form.finish()?;
 
-    let (host, user) = (given(host)?, given(user)?);
+    let host = given(host)?;
     let mut stored = SshCredential::default();
+    let mut shared_before = None;
     if let Some(id) = server_id {
-        let spec = find(&state, id).await?.spec;
+        let server = find(&state, id).await?;
+        let spec = &server.spec;
         // Stored secrets go only where they go anyway: a form with another address must bring its own.
-        if (spec.ip, spec.ssh_port, spec.jump_server_id) == (host.clone(), port, jump) {
-            stored = stored_credential(&state, ServerId(id)).await?;
+        if (&spec.ip, spec.ssh_port, spec.jump_server_id) == (&host, port, jump) {
+            shared_before = spec.credential_id;
+            if shared_before.is_none() {
+                stored = stored_credential(&state, server.id).await?;
+            }
         }
     }
-    let credential = secrets.over(&stored);
-    server_form::check_key(&credential, &secrets).await?;
+    let (credential, user) = match secrets.credential_over(shared_before) {
+        Some(id) => shared_login(&state, id, user).await?,
+        None => {
+            let credential = secrets.over(&stored);
+            server_form::check_key(&credential, &secrets).await?;
+            let user = user.ok_or_else(|| ApiError::field("ssh_user", None, Fault::required()))?;
+            (credential, user)
+        }
+    };
+    let authorities = state.store.host_authorities().await?;
     let spec = ConnectSpec {
         name: host.clone(),
+        authorities: authorities_for(&authorities, &host, port),
         host,
         port,
         user,
@@ -143,6 +170,22 @@ pub(crate) async fn test_new(
     };
     let outcome = reach(&state, &spec.name, collect::test(&state.collect.config, &spec)).await?;
     Ok(Json(outcome.into()))
+}
+
+/// A shared credential, and whom to log in as with it.
+async fn shared_login(
+    state: &ApiState,
+    id: CredentialId,
+    user: Option<String>,
+) -> ApiResult<(SshCredential, String)> {
+    let missing = || ApiError::field("credential_id", Some(id.0.into()), Fault::no_such_credential());
+    let known = state.store.credential(id).await?.ok_or_else(missing)?;
+    let secrets = state.store.credential_secrets(id).await?.ok_or_else(missing)?;
+    let user = user.unwrap_or(known.spec.ssh_user);
+    if user.is_empty() {
+        return Err(ApiError::field("ssh_user", None, Fault::required()));
+    }
+    Ok((secrets, user))
 }
 
 /// Ask a node for its host key
@@ -158,12 +201,21 @@ pub(crate) async fn host_key(
     form.finish()?;
     let host = given(host)?;
     let jump = jump_spec(&state, jump).await?;
-    let work = collect::fetch_host_key(&state.collect.config, &host, port, jump.as_deref());
-    let (host_key, error) = match reach(&state, &host, work).await? {
-        Ok(key) => (Some(key), None),
-        Err(error) => (None, Some(error)),
+    let authorities = authorities_for(&state.store.host_authorities().await?, &host, port);
+    let work = collect::fetch_host_key(&state.collect.config, &host, port, jump.as_deref(), authorities);
+    let answer = match reach(&state, &host, work).await? {
+        Ok(seen) => HostKeyAnswer {
+            host_key: Some(seen.host_key),
+            host_certificate: seen.host_certificate,
+            error: None,
+        },
+        Err(error) => HostKeyAnswer {
+            host_key: None,
+            host_certificate: None,
+            error: Some(error),
+        },
     };
-    Ok(Json(HostKeyAnswer { host_key, error }))
+    Ok(Json(answer))
 }
 
 /// Try to reach an enrolled server
@@ -181,7 +233,8 @@ pub(crate) async fn test_server(State(state): State<ApiState>, Id(id): Id) -> Ap
     }
     let credential = stored_credential(&state, server.id).await?;
     let jump = jump_spec(&state, server.spec.jump_server_id).await?;
-    let spec = connect_spec(&server, credential, jump);
+    let authorities = state.store.host_authorities().await?;
+    let spec = connect_spec(&server, credential, &authorities, jump);
     let outcome = reach(&state, &spec.name, collect::test(&state.collect.config, &spec)).await?;
     Ok(Json(outcome.into()))
 }

@@ -13,12 +13,16 @@ use crate::{
         dto::server::{ServerPatchRequest, ServerRequest, ServerView},
         error::{ApiError, ApiResult},
         extract::{Body, Id, Query},
+        fault::Fault,
         form::{Form, given},
         paging,
         server_form::{self, Base, ServerDraft},
         state::ApiState,
     },
-    model::{Server, ServerId, Timestamp, server::SshCredential},
+    model::{
+        Server, ServerId, Timestamp,
+        server::{ServerSpec, SshCredential},
+    },
 };
 
 /// All servers, by name
@@ -90,6 +94,20 @@ pub(super) async fn stored_credential(state: &ApiState, id: ServerId) -> ApiResu
     Ok(found.map(|(_, credential)| credential).unwrap_or_default())
 }
 
+/// Refuses a server without a log-in name whose shared credential brings none either.
+async fn check_login_name(state: &ApiState, spec: &ServerSpec) -> ApiResult<()> {
+    let Some(id) = spec.credential_id else {
+        return Ok(());
+    };
+    let credential = state.store.credential(id).await?;
+    let credential = credential
+        .ok_or_else(|| ApiError::field("credential_id", Some(id.0.into()), Fault::no_such_credential()))?;
+    if spec.ssh_user.is_empty() && credential.spec.ssh_user.is_empty() {
+        return Err(ApiError::field("ssh_user", None, Fault::required()));
+    }
+    Ok(())
+}
+
 /// Tells the running parts. The change is stored already, so a failure to tell is no failure of
 /// the request: they hear of it again with the next change, or from the store at their start.
 pub(super) async fn tell(state: &ApiState) {
@@ -100,7 +118,7 @@ pub(super) async fn tell(state: &ApiState) {
 
 /// Enrol a server
 ///
-/// `name`, `ip`, `ssh_user` and a password or key are enough.
+/// `name`, `ip`, `ssh_user` and a password, a key or a shared credential are enough.
 #[utoipa::path(post, path = "/api/servers", tag = "servers", request_body = ServerRequest,
     responses((status = 201, body = ServerView), (status = 409, description = "The name is taken")))]
 pub(crate) async fn create_server(
@@ -115,6 +133,7 @@ pub(crate) async fn create_server(
         secrets,
         host_key,
     } = given(draft)?;
+    check_login_name(&state, &spec).await?;
     let credential = secrets.over(&SshCredential::default());
     server_form::check_key(&credential, &secrets).await?;
     let server = state
@@ -183,7 +202,8 @@ async fn change(
         secrets,
         host_key,
     } = given(draft)?;
-    if secrets.touches_key() {
+    check_login_name(state, &spec).await?;
+    if spec.credential_id.is_none() && secrets.touches_key() {
         let credential = secrets.over(&stored_credential(state, server.id).await?);
         server_form::check_key(&credential, &secrets).await?;
     }

@@ -229,7 +229,7 @@ async fn an_unreadable_private_key_is_refused_while_the_person_is_here() {
         .await;
     assert_eq!(
         answer.field("ssh_password")["message"],
-        "is required, unless there is an ssh_key, or hub_key is true"
+        "is required, unless there is an ssh_key or a credential_id, or hub_key is true"
     );
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod agents;
 mod backups;
+mod credentials;
 mod data;
 mod enrolment;
 mod envelope;

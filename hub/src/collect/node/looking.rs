@@ -105,8 +105,10 @@ impl Node {
                     .cloned()
                     .collect();
                 self.signals.set_proved(keys);
+                // What a certificate vouches for need not be pinned: its key may change with the next one.
+                let is_vouched_for = connection.host_certificate().is_some();
                 let contact = Contact {
-                    host_key: Some((host_key, endpoint.clone())),
+                    host_key: (!is_vouched_for).then(|| (host_key, endpoint.clone())),
                     session: connection.session(),
                 };
                 self.connection = Some(connection);

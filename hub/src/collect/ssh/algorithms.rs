@@ -73,12 +73,7 @@ const HOST_KEYS: &[Algorithm] = &[
 /// The kinds of host key to ask for, the pinned kind first: a server with several keys must
 /// prove the one that is known.
 fn host_keys(pinned: Option<&HostKey>) -> Cow<'static, [Algorithm]> {
-    let is_pinned = |algorithm: &Algorithm| {
-        pinned.is_some_and(|key| match algorithm {
-            Algorithm::Rsa { .. } => key.algorithm == "ssh-rsa",
-            other => other.as_str() == key.algorithm,
-        })
-    };
+    let is_pinned = |algorithm: &Algorithm| pinned.is_some_and(|key| is_kind_of(algorithm, key));
     if HOST_KEYS.iter().any(is_pinned) {
         let (first, rest): (Vec<_>, Vec<_>) = HOST_KEYS.iter().cloned().partition(is_pinned);
         first.into_iter().chain(rest).collect()
@@ -87,8 +82,36 @@ fn host_keys(pinned: Option<&HostKey>) -> Cow<'static, [Algorithm]> {
     }
 }
 
-/// The configuration of one session.
-pub(super) fn client_config(pinned: Option<&HostKey>, max_poll_bytes: usize) -> Arc<Config> {
+/// The kinds of host certificate to ask for. russh puts them before every bare key, so that with an
+/// expected key only those of its kind are wanted: a certificate of another kind, by an authority
+/// nobody knows, must not stand in the way of the key that is known.
+fn host_certificates(expected: Option<&HostKey>, wanted: bool) -> Cow<'static, [Algorithm]> {
+    if !wanted {
+        return Cow::Borrowed(&[]);
+    }
+    // A certificate may be signed with anything; what proves the key in it must be sound.
+    let sound = HOST_KEYS
+        .iter()
+        .filter(|kind| !matches!(kind, Algorithm::Rsa { hash: None }));
+    match expected {
+        None => sound.cloned().collect(),
+        Some(key) => sound.filter(|kind| is_kind_of(kind, key)).cloned().collect(),
+    }
+}
+
+fn is_kind_of(algorithm: &Algorithm, key: &HostKey) -> bool {
+    match algorithm {
+        Algorithm::Rsa { .. } => key.algorithm == "ssh-rsa",
+        other => other.as_str() == key.algorithm,
+    }
+}
+
+/// The configuration of one session. `certificates`: whether somebody may vouch for the host.
+pub(super) fn client_config(
+    pinned: Option<&HostKey>,
+    certificates: bool,
+    max_poll_bytes: usize,
+) -> Arc<Config> {
     Arc::new(Config {
         client_id: russh::SshId::Standard(Cow::Borrowed(concat!(
             "SSH-2.0-gander_",
@@ -97,7 +120,7 @@ pub(super) fn client_config(pinned: Option<&HostKey>, max_poll_bytes: usize) -> 
         preferred: Preferred {
             kex: Cow::Borrowed(KEY_EXCHANGES),
             key: host_keys(pinned),
-            host_key_certificates: Cow::Borrowed(&[]),
+            host_key_certificates: host_certificates(pinned, certificates),
             cipher: Cow::Borrowed(CIPHERS),
             mac: Cow::Borrowed(MACS),
             compression: Cow::Borrowed(COMPRESSIONS),
@@ -142,5 +165,23 @@ mod tests {
             assert_eq!(list.len(), HOST_KEYS.len());
             assert_eq!(list[0].as_str(), first, "for {algorithm}");
         }
+    }
+
+    #[test]
+    fn certificates_are_asked_for_where_somebody_may_vouch_and_of_the_pinned_kind_where_one_is() {
+        let names = |pinned: Option<&str>, wanted| {
+            let pinned = pinned.map(|algorithm| HostKey {
+                algorithm: algorithm.into(),
+                fingerprint: String::new(),
+                public_key: String::new(),
+            });
+            let list = host_certificates(pinned.as_ref(), wanted);
+            list.iter().map(Algorithm::to_certificate_type).collect::<Vec<_>>()
+        };
+        assert!(names(None, false).is_empty());
+        let all = names(None, true);
+        assert_eq!((all.len(), all[0].as_str()), (6, "ssh-ed25519-cert-v01@openssh.com"));
+        assert!(!all.contains(&"ssh-rsa-cert-v01@openssh.com".to_owned()), "SHA-1");
+        assert_eq!(names(Some("ecdsa-sha2-nistp256"), true), ["ecdsa-sha2-nistp256-cert-v01@openssh.com"]);
     }
 }

@@ -110,6 +110,11 @@ impl ProbeChannel {
             })
     }
 
+    /// The certificate that vouched for that key.
+    pub(crate) fn host_certificate(&self) -> Option<&Certificate> {
+        self.session.seen.host_certificate.get()
+    }
+
     /// What the session is made of.
     pub(crate) fn session(&self) -> Option<Box<SshSession>> {
         let seen = &self.session.seen;
@@ -118,6 +123,7 @@ impl ProbeChannel {
             software: seen.first_words.get().cloned().unwrap_or_default(),
             key_exchange: agreed.key_exchange.clone(),
             host_key_algorithm: agreed.host_key.clone(),
+            host_certificate: self.host_certificate().cloned(),
             cipher: agreed.cipher.clone(),
             mac: agreed.mac.clone(),
             strict_key_exchange: agreed.is_strict,

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     super::{
-        CollectConfig,
+        CollectConfig, SeenHostKey,
         explain::{About, Stage, address},
         gate::Gate,
     },
@@ -30,7 +30,7 @@ use super::{
     route::{Hop, Route},
     wire::Wire,
 };
-use crate::model::{CollectError, HostKey};
+use crate::model::CollectError;
 
 /// What is left of the time a connection may take. Waiting for a permit is not counted.
 pub(super) struct Budget {
@@ -114,13 +114,15 @@ pub(super) async fn fetch_host_key(
     gate: &Gate,
     config: &CollectConfig,
     limit: Duration,
-) -> Result<HostKey, CollectError> {
+) -> Result<SeenHostKey, CollectError> {
     let mut budget = Budget::new(limit);
     let jumps = open_jumps(route, gate, config, false, &mut budget).await?;
     let hop = route.target();
     let seen = Arc::new(Seen::default());
     let observer = Observer {
         expected: None,
+        authorities: Arc::clone(&hop.spec.authorities),
+        host: hop.spec.host.clone(),
         only_host_key: true,
         seen: Arc::clone(&seen),
     };
@@ -135,7 +137,10 @@ pub(super) async fn fetch_host_key(
         }
     };
     match (seen.host_key.get(), outcome) {
-        (Some(key), _) => Ok(key.clone()),
+        (Some(key), _) => Ok(SeenHostKey {
+            host_key: key.clone(),
+            host_certificate: seen.host_certificate.get().cloned(),
+        }),
         (None, Err(error)) => Err(error),
         (None, Ok(_)) => Err(hop.about().protocol("it proved no host key")),
     }
@@ -172,6 +177,8 @@ async fn open_hop(
     let seen = Arc::new(Seen::default());
     let observer = Observer {
         expected: hop.expected_host_key(),
+        authorities: Arc::clone(&hop.spec.authorities),
+        host: hop.spec.host.clone(),
         only_host_key: false,
         seen: Arc::clone(&seen),
     };
@@ -188,7 +195,9 @@ async fn open_hop(
             (permit, handshake(hop, stream, config, observer, budget).await?)
         }
     };
-    if let Some(key) = seen.host_key.get() {
+    if let Some(key) = seen.host_key.get()
+        && seen.host_certificate.get().is_none()
+    {
         hop.proved(key);
     }
     let mut session = Session {
@@ -259,7 +268,7 @@ fn is_out_of_files(error: &io::Error) -> bool {
 }
 
 /// An I/O error without "(os error 113)".
-fn plain(error: &io::Error) -> String {
+pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text
         .strip_prefix("failed to lookup address information: ")
@@ -303,7 +312,8 @@ where
 {
     let about = hop.about();
     let expected = observer.expected.as_ref().map(|(key, _)| key);
-    let client = client_config(expected, config.max_poll_bytes);
+    let may_vouch = observer.authorities.iter().any(|authority| !authority.revoked);
+    let client = client_config(expected, may_vouch, config.max_poll_bytes);
     let seen = Arc::clone(&observer.seen);
     // Dropped when the handshake is given up, which ends the stream under russh's hands.
     let (stream, wanted) = Wire::new(stream, &seen);
@@ -317,6 +327,11 @@ where
             is_pinned,
             offered,
         }) => Err(about.host_key_changed(&expected, is_pinned, &offered)),
+        Err(HandshakeError::CertificateInvalid { certificate, reason }) => {
+            Err(about.host_certificate(&certificate, &reason))
+        }
+        Err(HandshakeError::NotVouchedFor { key }) => Err(about.host_not_vouched_for(&key)),
+        Err(HandshakeError::Revoked { key }) => Err(about.host_key_revoked(&key)),
         Err(HandshakeError::HostKeySeen) => Err(about.protocol("only its key was asked for")),
         Err(HandshakeError::Ssh(error)) => Err(handshake_error(
             about,

@@ -10,13 +10,19 @@ use russh::{
     keys::{HashAlg, PublicKey, PublicKeyOrCertificate},
 };
 
-use crate::model::HostKey;
+use super::{
+    super::Authorities,
+    certificate::{Judgement, judge},
+};
+use crate::model::{Certificate, HostKey, Timestamp, host_authority::HostAuthoritySpec};
 
 /// What a session left for whoever holds its handle.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// The host key the peer proved.
     pub(super) host_key: OnceLock<HostKey>,
+    /// The certificate that vouched for it; without one the expected key did.
+    pub(super) host_certificate: OnceLock<Certificate>,
     /// What the first key exchange agreed on.
     pub(super) agreed: OnceLock<Agreed>,
     /// The first line the peer said; an SSH server's begins with `SSH-`.
@@ -61,6 +67,9 @@ impl Agreed {
 pub(super) struct Observer {
     /// The key it must prove, and whether that one is pinned; `None` takes any.
     pub(super) expected: Option<(HostKey, bool)>,
+    /// Who may vouch for another one, and for which host.
+    pub(super) authorities: Authorities,
+    pub(super) host: String,
     /// Ends the session as soon as the key is known.
     pub(super) only_host_key: bool,
     /// For the holder of the handle.
@@ -81,6 +90,23 @@ pub(super) enum HandshakeError {
         /// The key it proved.
         offered: Box<HostKey>,
     },
+    /// A known authority signed its certificate, but it does not count, nor is its key expected.
+    CertificateInvalid {
+        /// What it says.
+        certificate: Box<Certificate>,
+        /// Why it does not count.
+        reason: String,
+    },
+    /// Somebody may vouch for it, and nobody did; nor is any key expected.
+    NotVouchedFor {
+        /// The key it proved.
+        key: Box<HostKey>,
+    },
+    /// Its key, or that of its authority, is revoked.
+    Revoked {
+        /// The key that is revoked.
+        key: Box<HostKey>,
+    },
     /// Only the key was wanted, and now it is known.
     HostKeySeen,
 }
@@ -95,15 +121,55 @@ impl Handler for Observer {
     type Error = HandshakeError;
 
     async fn check_server_key(&mut self, offered: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
+        let shown = offered.certificate();
         let offered = describe(&offered.public_key());
-        if let Some((expected, is_pinned)) = self.expected.take()
-            && expected.public_key != offered.public_key
-        {
-            return Err(HandshakeError::HostKeyChanged {
-                expected: Box::new(expected),
-                is_pinned,
-                offered: Box::new(offered),
+        let is_revoked = |one: &Arc<HostAuthoritySpec>| one.revoked && one.public_key == offered;
+        if self.authorities.iter().any(is_revoked) {
+            return Err(HandshakeError::Revoked {
+                key: Box::new(offered),
             });
+        }
+        let expected = self.expected.take();
+        let is_expected = expected
+            .as_ref()
+            .is_some_and(|(key, _)| key.public_key == offered.public_key);
+        let judgement = shown.map_or(Judgement::Unknown, |certificate| {
+            judge(certificate, &self.authorities, &self.host, Timestamp::now())
+        });
+        match judgement {
+            Judgement::Vouched(certificate) => {
+                let _ = self.seen.host_certificate.set(certificate);
+            }
+            Judgement::Revoked(certificate) => {
+                return Err(HandshakeError::Revoked {
+                    key: Box::new(certificate.authority),
+                });
+            }
+            // The expected key is as good without a certificate.
+            Judgement::Invalid(..) | Judgement::Unknown if is_expected => {}
+            Judgement::Invalid(certificate, reason) => {
+                return Err(HandshakeError::CertificateInvalid {
+                    certificate: Box::new(certificate),
+                    reason,
+                });
+            }
+            Judgement::Unknown => match expected {
+                Some((expected, is_pinned)) => {
+                    return Err(HandshakeError::HostKeyChanged {
+                        expected: Box::new(expected),
+                        is_pinned,
+                        offered: Box::new(offered),
+                    });
+                }
+                // A first contact takes any key, but not of a host that can prove itself: whoever is
+                // in between would only have to leave the certificate out.
+                None if !self.only_host_key && self.authorities.iter().any(|one| !one.revoked) => {
+                    return Err(HandshakeError::NotVouchedFor {
+                        key: Box::new(offered),
+                    });
+                }
+                None => {}
+            },
         }
         let _ = self.seen.host_key.set(offered);
         if self.only_host_key {

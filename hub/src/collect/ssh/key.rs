@@ -87,6 +87,14 @@ pub fn parse_private_key(key: &str, passphrase: Option<&str>) -> Result<KeyInfo,
     }
 }
 
+/// What is in the file of a FIDO key is only where to find it: the key is in the device.
+const SECURITY_KEY: &str = "it is the stub of a security key, which must be touched at every log-in; \
+     make an ordinary key for gander with ssh-keygen -t ed25519";
+
+fn is_security_key(algorithm: &Algorithm) -> bool {
+    matches!(algorithm, Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256)
+}
+
 /// Reads a private key; the error is the reason, for a person.
 pub(super) fn read(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, String> {
     // Pasted text comes indented, with carriage returns, with empty lines around it.
@@ -100,6 +108,9 @@ pub(super) fn read(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, S
                 all
             });
     let passphrase = passphrase.filter(|passphrase| !passphrase.is_empty());
+    if text.contains("-cert-v01@openssh.com") {
+        return Err("this is a certificate; paste the private key it belongs to".into());
+    }
     if text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("---- BEGIN SSH2 PUBLIC") {
         return Err("this is a public key; paste the private one (the file without .pub)".into());
     }
@@ -130,17 +141,38 @@ pub(super) fn read(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, S
     }
     match decode_secret_key(&text, passphrase) {
         Ok(key) if key.is_encrypted() => Err("it is protected by a passphrase, and none is given".into()),
+        Ok(key) if is_security_key(&key.algorithm()) => Err(SECURITY_KEY.into()),
         Ok(key) => Ok(key),
         Err(KeyError::KeyIsEncrypted) => Err("it is protected by a passphrase, and none is given".into()),
         Err(KeyError::SshKey(ssh_key::Error::Crypto)) if passphrase.is_some() => {
             Err("the passphrase is wrong".into())
         }
         Err(_) if locked => Err("the passphrase is wrong".into()),
+        Err(KeyError::UnsupportedKeyType { key_type_string, .. }) if key_type_string.starts_with("sk-") => {
+            Err(SECURITY_KEY.into())
+        }
         Err(KeyError::UnsupportedKeyType { key_type_string, .. }) => Err(format!(
             "the hub does not know keys of type {key_type_string}; make one with ssh-keygen -t ed25519"
         )),
         Err(other) => Err(format!(
             "it cannot be read ({other}); copy the whole file again, unchanged"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use russh::keys::ssh_key::private::{KeypairData, SkEd25519};
+
+    use super::*;
+
+    #[test]
+    fn the_stub_of_a_security_key_is_refused_with_the_reason() {
+        let public = ssh_key::public::SkEd25519::from(ssh_key::public::Ed25519PublicKey([7; 32]));
+        let stub = SkEd25519::new(public, 1, vec![1, 2, 3]).unwrap();
+        let key = PrivateKey::new(KeypairData::SkEd25519(stub), "yubikey").unwrap();
+        let text = key.to_openssh(ssh_key::LineEnding::LF).unwrap();
+        let error = parse_private_key(&text, None).unwrap_err();
+        assert!(error.message.contains("security key") && error.message.contains("ssh-keygen -t ed25519"), "{error}");
     }
 }

@@ -4,7 +4,9 @@
 //! The only place that knows russh. A route (the server and the jump hosts before it) goes
 //! in; answers of the probe or a [`CollectError`] come out. Nothing here decides when to look.
 
+pub(crate) mod agent;
 mod algorithms;
+pub(crate) mod certificate;
 mod channel;
 mod connect;
 mod host_key;
@@ -17,10 +19,10 @@ use std::time::{Duration, Instant};
 
 pub(crate) use channel::ProbeChannel;
 use gander_probe::{Differ, RawSample, Sections};
-pub(crate) use route::{Hop, Route};
+pub(crate) use route::{Hop, KeyCell, Route};
 
-use super::{CollectConfig, ConnectSpec, TestReport, gate::Gate};
-use crate::model::{CollectError, HostKey};
+use super::{Authorities, CollectConfig, ConnectSpec, SeenHostKey, TestReport, gate::Gate};
+use crate::model::CollectError;
 
 /// The longest a test may take, whatever the configuration says: a person waits for it.
 const TEST_LIMIT: Duration = Duration::from_secs(10);
@@ -45,12 +47,14 @@ pub async fn test(config: &CollectConfig, spec: &ConnectSpec) -> Result<TestRepo
         .await;
     let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let host_key = probe.host_key();
+    let host_certificate = probe.host_certificate().cloned();
     probe.close().await;
     let snapshot = Differ::new().advance(RawSample::parse(&answer?), 0);
     let system = snapshot.system.unwrap_or_default();
     Ok(TestReport {
         latency_ms,
         host_key,
+        host_certificate,
         os: system.os,
         kernel: system.kernel,
         hostname: system.hostname,
@@ -66,7 +70,8 @@ pub async fn fetch_host_key(
     host: &str,
     port: u16,
     jump: Option<&ConnectSpec>,
-) -> Result<HostKey, CollectError> {
+    authorities: Authorities,
+) -> Result<SeenHostKey, CollectError> {
     let spec = ConnectSpec {
         name: super::explain::address(host, port),
         host: host.to_owned(),
@@ -74,6 +79,7 @@ pub async fn fetch_host_key(
         user: String::new(),
         credential: crate::model::server::SshCredential::default(),
         expected_host_key: None,
+        authorities,
         jump: jump.cloned().map(Box::new),
     };
     let limit = config.connect_timeout.min(TEST_LIMIT);

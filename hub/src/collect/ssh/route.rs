@@ -5,15 +5,19 @@ use std::sync::{Arc, OnceLock};
 use russh::keys::PrivateKey;
 use tokio::sync::OnceCell;
 
-use super::{super::ConnectSpec, super::explain::About, key};
-use crate::model::{CollectError, HostKey};
+use super::{
+    super::{ConnectSpec, explain::About},
+    certificate::{UserCertificate, read_user},
+    host_key::describe,
+    key,
+};
+use crate::model::{CollectError, HostKey, server::SshCredential};
 
 /// One SSH server on the way.
 pub(crate) struct Hop {
     /// Where it is and how to log in. Its own `jump` is the hop before it.
     pub(crate) spec: ConnectSpec,
-    /// The private key, read once: opening one with a passphrase is slow on purpose.
-    key: OnceCell<Result<Arc<PrivateKey>, CollectError>>,
+    key: Arc<KeyCell>,
     /// The host key it proved at the first contact, while none is pinned.
     ///
     /// A key is pinned for good only by a log-in that succeeded: a machine that refuses us may be
@@ -29,9 +33,14 @@ impl Hop {
     pub(crate) fn new(spec: ConnectSpec) -> Self {
         Self {
             spec,
-            key: OnceCell::new(),
+            key: Arc::default(),
             first_key: Arc::default(),
         }
+    }
+
+    /// The same with a key that others log in with too.
+    pub(crate) fn sharing(self, key: Arc<KeyCell>) -> Self {
+        Self { key, ..self }
     }
 
     /// The same server after a change; its private key is read again only if it changed too.
@@ -39,11 +48,11 @@ impl Hop {
         let (old, new) = (&self.spec.credential, &spec.credential);
         let same_key = old.private_key == new.private_key
             && old.passphrase == new.passphrase
-            && self.spec.name == spec.name;
+            && old.certificate == new.certificate;
         let key = if same_key {
-            self.key.clone()
+            Arc::clone(&self.key)
         } else {
-            OnceCell::new()
+            Arc::default()
         };
         // Another place is another machine; and whoever unpins a key wants to begin anew.
         let (before, after) = (&self.spec, &spec);
@@ -78,25 +87,55 @@ impl Hop {
         About::from(&self.spec)
     }
 
-    /// The private key to log in with, or `None` where none is stored.
-    pub(super) async fn private_key(&self) -> Result<Option<Arc<PrivateKey>>, CollectError> {
-        let credential = &self.spec.credential;
+    /// The stored key to log in with, or `None` where none is stored.
+    pub(super) async fn own_key(&self) -> Result<Option<OwnKey>, CollectError> {
+        let read = self.key.read(&self.spec.credential).await;
+        read.map_err(|reason| self.about().key_unreadable(&reason))
+    }
+}
+
+/// A stored private key, read once for all who log in with it: opening one with a passphrase is
+/// slow on purpose.
+#[derive(Default)]
+pub(crate) struct KeyCell(OnceCell<Result<OwnKey, String>>);
+
+impl KeyCell {
+    /// The key of a credential, the same at every call; the error is the reason, for a person.
+    async fn read(&self, credential: &SshCredential) -> Result<Option<OwnKey>, String> {
         let Some(text) = credential.private_key.clone() else {
             return Ok(None);
         };
         let read = || async {
             let passphrase = credential.passphrase.clone();
-            let outcome = tokio::task::spawn_blocking(move || {
-                key::read(text.expose(), passphrase.as_ref().map(|secret| secret.expose()))
+            let certificate = credential.certificate.clone();
+            tokio::task::spawn_blocking(move || {
+                let key = key::read(text.expose(), passphrase.as_ref().map(|secret| secret.expose()))?;
+                OwnKey::new(Arc::new(key), certificate.as_deref())
             })
-            .await;
-            match outcome {
-                Ok(Ok(key)) => Ok(Arc::new(key)),
-                Ok(Err(reason)) => Err(self.about().key_unreadable(&reason)),
-                Err(panicked) => Err(self.about().key_unreadable(&panicked.to_string())),
-            }
+            .await
+            .map_err(|panicked| panicked.to_string())?
         };
-        self.key.get_or_init(read).await.clone().map(Some)
+        self.0.get_or_init(read).await.clone().map(Some)
+    }
+}
+
+/// A key that the hub holds itself, and its certificate.
+#[derive(Clone)]
+pub(super) struct OwnKey {
+    pub(super) key: Arc<PrivateKey>,
+    pub(super) certificate: Option<Arc<UserCertificate>>,
+}
+
+impl OwnKey {
+    /// With the text of its certificate; the error is the reason, for a person.
+    pub(super) fn new(key: Arc<PrivateKey>, certificate: Option<&str>) -> Result<Self, String> {
+        let fingerprint = describe(key.public_key()).fingerprint;
+        let certificate = certificate
+            .map(|text| read_user(text, Some(&fingerprint)))
+            .transpose()
+            .map_err(|reason| format!("its certificate: {reason}"))?
+            .map(Arc::new);
+        Ok(Self { key, certificate })
     }
 }
 

@@ -19,6 +19,7 @@ fn server(id: i64, enabled: bool) -> Server {
         spec,
         has_password: true,
         has_key: false,
+        credential: None,
         host_key: None,
         created_at: Timestamp(0),
         updated_at: Timestamp(0),

@@ -1,6 +1,7 @@
 //! Tests of the store on real files in temporary directories.
 
 mod crash;
+mod credentials;
 mod keeping;
 mod model;
 mod opening;
@@ -125,6 +126,7 @@ fn credential() -> SshCredential {
         password: Some(Secret::new("hunter2-password".to_owned())),
         private_key: Some(Secret::new("-----BEGIN hunter2-key".to_owned())),
         passphrase: Some(Secret::new("hunter2-passphrase".to_owned())),
+        ..SshCredential::default()
     }
 }
 

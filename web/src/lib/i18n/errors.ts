@@ -56,7 +56,7 @@ export function describe(error: unknown): string {
 
 /** What a field of a request is called on the page; its name in the interface where it is on none. */
 function fieldLabel(name: string, dict: Dict): string {
-  const { form, settings, login, fleet, common } = dict;
+  const { form, settings, login, fleet, common, credentials } = dict;
   const labels: Record<string, string> = {
     name: form.name,
     ip: form.ip,
@@ -65,6 +65,14 @@ function fieldLabel(name: string, dict: Dict): string {
     ssh_password: form.password,
     ssh_key: form.key,
     ssh_key_passphrase: form.passphrase,
+    credential_id: form.shared,
+    kind: credentials.kind,
+    private_key: form.key,
+    certificate: credentials.certificate,
+    agent_key: credentials.agentKey,
+    known_hosts: credentials.knownHosts,
+    public_key: credentials.publicKey,
+    patterns: credentials.patterns,
     jump_server_id: form.jump,
     transport: form.transport,
     interval_seconds: form.interval,

@@ -25,11 +25,31 @@ export const errorsEn: Errors = {
     key_refused: (p) =>
       `The key${p.fingerprint ? ` ${p.fingerprint}` : ''} was refused: add it to ~${p.user ?? ''}/.ssh/authorized_keys.`,
     key_unreadable: () => 'The private key cannot be read, or its passphrase is wrong.',
+    certificate_refused: (p) =>
+      ({
+        expired: `The certificate ${p.key_id ?? ''} expired on ${p.moment ?? ''}: sign a new one and enter it.`,
+        not_yet: `The certificate ${p.key_id ?? ''} is valid only from ${p.moment ?? ''} on: check the clocks.`,
+        principals: `The certificate ${p.key_id ?? ''} is not for ${p.user ?? 'this user'}: sign one that is.`,
+      })[p.cause ?? ''] ??
+      `The certificate ${p.key_id ?? ''} was refused: the server must trust its authority (TrustedUserCAKeys).`,
+    ssh_agent: (p) =>
+      ({
+        not_set: 'The hub knows of no ssh-agent: set ssh.agent_socket (GANDER_SSH_AGENT_SOCKET).',
+        silent: `The ssh-agent at ${p.socket ?? 'its socket'} does not answer. Does it run, and may the hub open it?`,
+        empty: 'The ssh-agent of the hub holds no key: add one with ssh-add.',
+        no_such_key: `The ssh-agent of the hub does not hold the key ${p.detail ?? ''}: add it with ssh-add.`,
+      })[p.cause ?? ''] ?? 'The ssh-agent of the hub would not sign. Is it locked?',
     no_credential: () => 'No password or key is stored. Edit the server and set one.',
     login_method: (p) =>
       `The server offers ${p.user ?? 'the user'} no way to log in that the hub has a credential for. Set a password or a key it accepts.`,
     host_key_changed: () =>
       'The host proved another key than the accepted one. Compare and accept it, or find out why.',
+    host_certificate: (p) =>
+      p.cause === 'revoked'
+        ? `The host proved a key that is revoked${p.fingerprint ? ` (${p.fingerprint})` : ''}: give it another one.`
+        : p.cause === 'missing'
+          ? 'The host shows no certificate of a trusted authority, and no key of it is pinned: edit the server and check its key.'
+        : `The host’s certificate ${p.key_id ?? ''} does not count (${p.reason ?? ''}): sign its host key anew.`,
     jump_host: (p) => `The jump host${p.jump ? ` ${p.jump}` : ''} could not be passed.`,
     disconnected: (p) => `The connection to ${at(p)} ended in the middle. The hub connects again.`,
     probe_failed: () =>
@@ -57,6 +77,9 @@ export const errorsEn: Errors = {
     too_many_connections: 'Too many connections to the hub are open.',
     name_taken: 'This name is already in use.',
     jump_host_in_use: 'Other servers are reached through this one: give them another jump host first.',
+    credential_in_use: 'Servers use this credential: give them another log-in first.',
+    authority_taken: 'This key is entered already: change that entry.',
+    ssh_agent: 'The ssh-agent of the hub does not answer, or has no such key.',
     last_admin: 'This is the last admin: make somebody else an admin first.',
     local_server: "This is the hub's own machine: there is no connection to test.",
     already_set_up: 'This hub is already set up.',

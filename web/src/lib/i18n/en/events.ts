@@ -27,6 +27,8 @@ export const events = {
     login_failed: 'Log-in failed',
     user_changed: 'User changed',
     token_changed: 'API token changed',
+    credential_changed: 'Credential changed',
+    host_authority_changed: 'Host authority changed',
     agent_enrolled: 'Agent enrolled',
     agent_waits: 'Agent waits for you',
     agent_revoked: 'Agent revoked',

@@ -50,6 +50,10 @@ export const fieldsEn: FieldSentences = {
   host: () => 'Must be an IPv4 address, an IPv6 address or a host name (web-1.example.org).',
   host_key: (p) => because(p, 'Is not a readable host key.'),
   private_key: (p) => because(p, 'Is not a readable private key, or the passphrase does not open it.'),
+  certificate: (p) => because(p, 'Is not a usable user certificate.'),
+  fingerprint: () => 'Must be a fingerprint as ssh-add -l prints it: SHA256:…',
+  known_hosts: (p) => because(p, 'Is not as known_hosts has it.'),
+  no_such_credential: () => 'There is no such credential any more.',
   no_such_server: () => 'There is no such server any more.',
   jump_host: (p) =>
     p.max

@@ -17,6 +17,13 @@ export const form = {
   methodPassword: 'Password',
   methodKey: 'Private key',
   methodHub: 'The hub’s own key',
+  methodShared: 'A shared credential',
+  shared: 'Credential',
+  sharedHint: 'Made, and rotated for all its servers at once, under Settings.',
+  sharedNone: 'There is no shared credential yet.',
+  sharedMake: 'Make one under Settings',
+  sharedChoose: 'Choose…',
+  sharedUser: (user: string) => `Empty: ${user}, as the credential says.`,
   hubKeyText: 'Nothing secret to type. Run this on the server once, as the user above; then connect.',
   hubKeyCommand: 'Let the hub’s key in',
   password: 'Password',
@@ -50,6 +57,8 @@ export const form = {
   keyStep: 'Is this really your server?',
   keyStepText:
     'This is the key the machine at that address proves. No password or key was sent yet. Compare the fingerprint on the server:',
+  vouched: (authority: string) =>
+    `A certificate of an authority you trust vouches for this machine (${authority}). Its key need not be compared.`,
   keyConfirm: 'The fingerprint is right: log in and test',
   keyWrong: 'It is different',
   keyWrongText:

@@ -4,7 +4,14 @@ import { plural } from './plural';
 
 export const settings = {
   title: 'Settings',
-  sections: { profile: 'Profile', users: 'Users', tokens: 'API tokens', agents: 'Agents', about: 'About' },
+  sections: {
+    profile: 'Profile',
+    users: 'Users',
+    tokens: 'API tokens',
+    agents: 'Agents',
+    credentials: 'Credentials',
+    about: 'About',
+  },
   loggedInAs: (name: string, role: string) => `Logged in as ${name} (${role})`,
   password: 'Change password',
   currentPassword: 'Current password',

@@ -17,9 +17,28 @@ export const errorsZh: Errors = {
     key_refused: (p) =>
       `密钥${p.fingerprint ? ` ${p.fingerprint} ` : ''}被拒绝：请把它加入 ~${p.user ?? ''}/.ssh/authorized_keys。`,
     key_unreadable: () => '私钥无法读取，或口令错误。',
+    certificate_refused: (p) =>
+      ({
+        expired: `证书 ${p.key_id ?? ''} 已于 ${p.moment ?? ''} 过期：请签发新证书并填入。`,
+        not_yet: `证书 ${p.key_id ?? ''} 要到 ${p.moment ?? ''} 才生效：请检查时钟。`,
+        principals: `证书 ${p.key_id ?? ''} 不适用于用户 ${p.user ?? ''}：请签发适用的证书。`,
+      })[p.cause ?? ''] ?? `证书 ${p.key_id ?? ''} 被拒绝：服务器须信任其颁发者（TrustedUserCAKeys）。`,
+    ssh_agent: (p) =>
+      ({
+        not_set: '监控中枢没有可用的 ssh-agent：请设置 ssh.agent_socket（GANDER_SSH_AGENT_SOCKET）。',
+        silent: `${p.socket ?? ''} 的 ssh-agent 没有应答：它是否在运行，监控中枢能否打开它？`,
+        empty: '监控中枢的 ssh-agent 里没有密钥：请用 ssh-add 添加。',
+        no_such_key: `监控中枢的 ssh-agent 里没有密钥 ${p.detail ?? ''}：请用 ssh-add 添加。`,
+      })[p.cause ?? ''] ?? '监控中枢的 ssh-agent 拒绝签名：它是否被锁定？',
     no_credential: () => '没有保存密码或密钥，请编辑服务器并设置。',
     login_method: (p) => `服务器不接受为用户 ${p.user ?? ''} 保存的登录方式，请设置它接受的密码或密钥。`,
     host_key_changed: () => '主机密钥与已接受的不同。请核对后接受，或查明原因。',
+    host_certificate: (p) =>
+      p.cause === 'revoked'
+        ? `主机出示的密钥已被吊销${p.fingerprint ? `（${p.fingerprint}）` : ''}：请为它更换主机密钥。`
+        : p.cause === 'missing'
+          ? '主机没有出示受信任的颁发者签发的证书，也没有固定的密钥：请编辑服务器并核对它的密钥。'
+        : `主机证书 ${p.key_id ?? ''} 无效（${p.reason ?? ''}）：请重新签发。`,
     jump_host: (p) => `无法通过跳板机${p.jump ? ` ${p.jump}` : ''}。`,
     disconnected: (p) => `与 ${at(p)} 的连接中断，正在重新连接。`,
     probe_failed: () => '登录 shell 没有运行采集脚本：该用户需要 shell，或 gander 的强制命令。',
@@ -45,6 +64,9 @@ export const errorsZh: Errors = {
     too_many_connections: '与监控中枢的连接过多。',
     name_taken: '这个名称已被使用。',
     jump_host_in_use: '有其他服务器经由这台连接：请先为它们更换跳板机。',
+    credential_in_use: '有服务器在使用此登录凭据：请先为它们更换登录方式。',
+    authority_taken: '此密钥已经录入：请修改那一项。',
+    ssh_agent: '监控中枢的 ssh-agent 没有应答，或没有这个密钥。',
     last_admin: '这是最后一名管理员：请先把别人设为管理员。',
     local_server: '这是监控中枢所在的机器：没有可测试的连接。',
     already_set_up: '本系统已完成初始设置。',

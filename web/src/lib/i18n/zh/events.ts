@@ -29,6 +29,8 @@ export const events: Dict['events'] = {
     login_failed: '登录失败',
     user_changed: '用户变更',
     token_changed: 'API 令牌变更',
+    credential_changed: '登录凭据变更',
+    host_authority_changed: '主机证书颁发者变更',
     agent_enrolled: '代理已注册',
     agent_waits: '代理等待确认',
     agent_revoked: '代理已吊销',

@@ -5,6 +5,7 @@ import * as agents from './agents';
 import * as alerts from './alerts';
 import * as charts from './charts';
 import * as common from './common';
+import * as credentials from './credentials';
 import * as data from './data';
 import * as entrance from './entrance';
 import { errorsZh } from './errors';
@@ -26,6 +27,7 @@ export const zh: Dict = {
   ...form,
   ...agents,
   ...alerts,
+  ...credentials,
   ...data,
   ...events,
   ...settings,

@@ -4,7 +4,14 @@ import type { Dict } from '../en';
 
 export const settings: Dict['settings'] = {
   title: '设置',
-  sections: { profile: '个人', users: '用户', tokens: 'API 令牌', agents: '代理程序', about: '关于' },
+  sections: {
+    profile: '个人',
+    users: '用户',
+    tokens: 'API 令牌',
+    agents: '代理程序',
+    credentials: '登录凭据',
+    about: '关于',
+  },
   loggedInAs: (name, role) => `当前用户：${name}（${role}）`,
   password: '修改密码',
   currentPassword: '当前密码',
