@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
+mod flows {
+    mod credentials;
+}
+
 use std::{collections::BTreeSet, process::Command};
 
 use gander_e2e::{

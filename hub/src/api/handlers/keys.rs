@@ -20,7 +20,7 @@ fn own_key(state: &ApiState) -> ApiResult<&HubKey> {
 }
 
 /// Reads a private key. Opening one with a passphrase is made slow on purpose.
-pub(super) async fn read_key(
+pub(in crate::api) async fn read_key(
     key: Secret,
     passphrase: Option<Secret>,
 ) -> ApiResult<Result<KeyInfo, CollectError>> {

@@ -18,7 +18,7 @@ use super::{
     connect::{self, Budget, Session},
     route::{Hop, Route},
 };
-use crate::model::{CollectError, HostKey, reading::SshSession};
+use crate::model::{Certificate, CollectError, HostKey, reading::SshSession};
 
 /// How long a polite goodbye may take.
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
