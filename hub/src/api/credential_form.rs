@@ -105,7 +105,10 @@ pub(super) fn read(form: &mut Form, base: Base<'_>) -> Option<CredentialDraft> {
 /// `SHA256:` and 32 bytes in base64.
 fn is_fingerprint(text: &str) -> bool {
     text.strip_prefix("SHA256:").is_some_and(|rest| {
-        rest.len() == 43 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+        rest.len() == 43
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
     })
 }
 
@@ -115,7 +118,10 @@ fn refuse_what_does_not_fit(form: &mut Form, draft: &CredentialDraft, stored: Op
     let useless = |name: &str| {
         Fault::not_together(
             "kind",
-            &format!("cannot be given together with kind {}: leave {name} out", kind.as_str()),
+            &format!(
+                "cannot be given together with kind {}: leave {name} out",
+                kind.as_str()
+            ),
         )
     };
     for (name, is_given) in [
@@ -138,7 +144,10 @@ fn refuse_what_does_not_fit(form: &mut Form, draft: &CredentialDraft, stored: Op
         Given::Absent => has,
     };
     let has_password = is_kept(&draft.password, stored.is_some_and(|stored| stored.has_password));
-    let has_key = is_kept(&draft.key, stored.is_some_and(|stored| stored.public_key.is_some()));
+    let has_key = is_kept(
+        &draft.key,
+        stored.is_some_and(|stored| stored.public_key.is_some()),
+    );
     if kind == CredentialKind::Password && !has_password && !form.is_refused("password") {
         form.refuse_secret("password", Fault::required());
     }
@@ -251,7 +260,11 @@ fn change_of(given: &Given<Secret>) -> Change<Secret> {
 /// Refuses a certificate that cannot work: now, while the person is here.
 fn check_certificate(text: &str, key: Option<&str>, now: Timestamp) -> ApiResult<()> {
     let wrong = |reason: String| {
-        ApiError::field("certificate", None, Fault::because(FieldCode::Certificate, reason))
+        ApiError::field(
+            "certificate",
+            None,
+            Fault::because(FieldCode::Certificate, reason),
+        )
     };
     let certificate =
         parse_user_certificate(text, key).map_err(|reason| wrong(format!("cannot be used: {reason}")))?;

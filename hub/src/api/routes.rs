@@ -60,7 +60,10 @@ pub(super) fn table() -> Table {
         .admin(routes!(keys::hub_key))
         .admin(routes!(keys::server_ssh))
         .admin(routes!(keys::ssh_agent))
-        .admin(routes!(credentials::list_credentials, credentials::create_credential))
+        .admin(routes!(
+            credentials::list_credentials,
+            credentials::create_credential
+        ))
         .admin(routes!(
             credentials::get_credential,
             credentials::replace_credential,

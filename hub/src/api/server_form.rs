@@ -285,7 +285,10 @@ pub(super) fn secrets(form: &mut Form) -> Secrets {
         return secrets;
     }
     let (other, message) = if secrets.hub_key {
-        ("hub_key", "cannot be given together with hub_key: send one of them")
+        (
+            "hub_key",
+            "cannot be given together with hub_key: send one of them",
+        )
     } else {
         (
             "credential_id",
@@ -321,9 +324,8 @@ pub(super) fn host_key(form: &mut Form, name: &'static str) -> Option<HostKey> {
 impl Secrets {
     /// The shared credential after this request: a log-in of its own takes its place.
     pub(super) fn credential_over(&self, before: Option<CredentialId>) -> Option<CredentialId> {
-        let own = self.hub_key
-            || matches!(self.password, Given::Value(_))
-            || matches!(self.key, Given::Value(_));
+        let own =
+            self.hub_key || matches!(self.password, Given::Value(_)) || matches!(self.key, Given::Value(_));
         match &self.credential {
             Given::Value(id) => Some(*id),
             Given::Null => None,

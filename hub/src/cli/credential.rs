@@ -31,7 +31,9 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  gander-hub credential list")]
     List,
     /// Make a shared credential
-    #[command(after_help = "Example:\n  gander-hub credential add --name fleet --kind key --key ~/.ssh/fleet")]
+    #[command(
+        after_help = "Example:\n  gander-hub credential add --name fleet --kind key --key ~/.ssh/fleet"
+    )]
     Add {
         /// What it is called; unique
         #[arg(long)]
@@ -108,7 +110,10 @@ async fn obey(store: &Store, command: Command) -> anyhow::Result<()> {
         Command::Add { name, kind, parts } => {
             let name = name.trim();
             if !(1..=100).contains(&name.chars().count()) || name.chars().any(char::is_control) {
-                anyhow::bail!("--name is \"{}\"; it must have 1 to 100 characters", name.escape_debug());
+                anyhow::bail!(
+                    "--name is \"{}\"; it must have 1 to 100 characters",
+                    name.escape_debug()
+                );
             }
             let spec = CredentialSpec {
                 name: name.to_owned(),
@@ -143,7 +148,10 @@ async fn obey(store: &Store, command: Command) -> anyhow::Result<()> {
             store
                 .update_credential(known.id, &spec, &secrets, &actor(), now)
                 .await?;
-            print(&format!("{name} is changed; {} servers use it", known.servers.len()));
+            print(&format!(
+                "{name} is changed; {} servers use it",
+                known.servers.len()
+            ));
         }
         Command::Remove { name } => {
             let known = find(store, &name).await?;
@@ -194,7 +202,10 @@ impl Parts {
     fn user(&self) -> anyhow::Result<Option<String>> {
         let Some(user) = &self.user else { return Ok(None) };
         if user.chars().count() > 64 || user.chars().any(char::is_whitespace) {
-            anyhow::bail!("--user is \"{}\"; it has at most 64 characters and no white space", user.escape_debug());
+            anyhow::bail!(
+                "--user is \"{}\"; it has at most 64 characters and no white space",
+                user.escape_debug()
+            );
         }
         Ok(Some(user.clone()))
     }
@@ -209,10 +220,16 @@ impl Parts {
     ) -> anyhow::Result<SecretChange> {
         let kind = spec.kind;
         if kind != CredentialKind::Key && (self.key.is_some() || self.passphrase_file.is_some()) {
-            anyhow::bail!("--key and --passphrase-file are for kind key; this one is of kind {}", kind.as_str());
+            anyhow::bail!(
+                "--key and --passphrase-file are for kind key; this one is of kind {}",
+                kind.as_str()
+            );
         }
         if kind != CredentialKind::Agent && self.agent_key.is_some() {
-            anyhow::bail!("--agent-key is for kind agent; this one is of kind {}", kind.as_str());
+            anyhow::bail!(
+                "--agent-key is for kind agent; this one is of kind {}",
+                kind.as_str()
+            );
         }
         let mut change = SecretChange {
             password: set(first_line(self.password_file.as_deref())?),
@@ -221,7 +238,9 @@ impl Parts {
         };
         let mut fingerprint = match kind {
             CredentialKind::Password => None,
-            CredentialKind::Key => known.and_then(|known| known.public_key.as_ref()).map(|key| key.fingerprint.clone()),
+            CredentialKind::Key => known
+                .and_then(|known| known.public_key.as_ref())
+                .map(|key| key.fingerprint.clone()),
             CredentialKind::HubKey => match store.hub_key().await? {
                 Some(text) => Some(HubKey::read(&text)?.info().fingerprint.clone()),
                 None => None,

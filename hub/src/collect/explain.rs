@@ -260,7 +260,9 @@ impl About<'_> {
             Refusal::Principals => (
                 "principals",
                 String::new(),
-                format!("it is for {principals}: sign one with ssh-keygen -n {user}, or name them in AuthorizedPrincipalsFile"),
+                format!(
+                    "it is for {principals}: sign one with ssh-keygen -n {user}, or name them in AuthorizedPrincipalsFile"
+                ),
             ),
             Refusal::Authority => (
                 "authority",
@@ -773,11 +775,22 @@ mod tests {
             ),
             (
                 about.host_certificate(&certificate(), "it expired"),
-                vec!["fleet-2026", "SHA256:authority", "it expired", "no credential was sent", "ssh-keygen -h"],
+                vec![
+                    "fleet-2026",
+                    "SHA256:authority",
+                    "it expired",
+                    "no credential was sent",
+                    "ssh-keygen -h",
+                ],
             ),
             (
                 about.host_not_vouched_for(&key("SHA256:bare")),
-                vec!["SHA256:bare", "nor a pinned key", "no credential was sent", "ssh-keygen -h"],
+                vec![
+                    "SHA256:bare",
+                    "nor a pinned key",
+                    "no credential was sent",
+                    "ssh-keygen -h",
+                ],
             ),
             (
                 about.host_key_revoked(&key("SHA256:gone")),

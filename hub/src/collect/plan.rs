@@ -195,7 +195,8 @@ impl Planner {
             return Some(Arc::clone(key));
         }
         let key = Arc::<KeyCell>::default();
-        self.keys.insert(id, (target.credential.clone(), Arc::clone(&key)));
+        self.keys
+            .insert(id, (target.credential.clone(), Arc::clone(&key)));
         Some(key)
     }
 

@@ -114,7 +114,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     }
 
     // Where every program looks for the agent, unless gander is told better.
-    if let Some(socket) = sources.environment.get(AGENT_SOCKET).filter(|text| !text.is_empty()) {
+    if let Some(socket) = sources
+        .environment
+        .get(AGENT_SOCKET)
+        .filter(|text| !text.is_empty())
+    {
         let origin = Origin::Environment(AGENT_SOCKET.to_owned());
         chosen
             .entry("ssh.agent_socket")

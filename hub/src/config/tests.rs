@@ -310,7 +310,8 @@ fn a_directory_may_end_in_a_slash_and_a_file_may_not() {
 
 #[test]
 fn the_ssh_agent_is_the_one_of_the_environment_unless_gander_is_told_better() {
-    let socket = |environment: &[(&str, &str)]| from_environment(environment).unwrap().config.ssh_agent_socket;
+    let socket =
+        |environment: &[(&str, &str)]| from_environment(environment).unwrap().config.ssh_agent_socket;
     assert_eq!(socket(&[]), None);
     let usual = ("SSH_AUTH_SOCK", "/tmp/agent.1");
     assert_eq!(socket(&[usual]), Some("/tmp/agent.1".into()));

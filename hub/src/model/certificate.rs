@@ -76,6 +76,9 @@ mod tests {
         ] {
             assert_eq!(limited.validity(Timestamp(now)), expected, "{now}");
         }
-        assert_eq!(certificate(None, None).validity(Timestamp(i64::MAX)), Validity::Valid);
+        assert_eq!(
+            certificate(None, None).validity(Timestamp(i64::MAX)),
+            Validity::Valid
+        );
     }
 }

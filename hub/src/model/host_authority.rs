@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{HostKey, Timestamp};
 
 /// Row id of a host authority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct HostAuthorityId(pub i64);
 
@@ -71,7 +73,9 @@ impl HostAuthoritySpec {
             } else if let Some(rest) = line.strip_prefix("@revoked") {
                 (true, rest)
             } else if line.starts_with('@') {
-                return Err(format!("line {number} begins with a marker that is neither @cert-authority nor @revoked"));
+                return Err(format!(
+                    "line {number} begins with a marker that is neither @cert-authority nor @revoked"
+                ));
             } else {
                 continue;
             };
@@ -80,7 +84,8 @@ impl HostAuthoritySpec {
             let key: Vec<&str> = words.by_ref().take(2).collect();
             let comment: Vec<&str> = words.collect();
             check_patterns(patterns).map_err(|reason| format!("line {number}: the host pattern {reason}"))?;
-            let public_key = HostKey::parse(&key.join(" ")).map_err(|reason| format!("line {number}: the key {reason}"))?;
+            let public_key = HostKey::parse(&key.join(" "))
+                .map_err(|reason| format!("line {number}: the key {reason}"))?;
             found.push(Self {
                 public_key,
                 patterns: patterns.to_ascii_lowercase(),
@@ -94,8 +99,15 @@ impl HostAuthoritySpec {
     /// The line of `known_hosts` that says the same.
     #[must_use]
     pub fn known_hosts_line(&self) -> String {
-        let marker = if self.revoked { "@revoked" } else { "@cert-authority" };
-        let line = format!("{marker} {} {} {}", self.patterns, self.public_key.public_key, self.comment);
+        let marker = if self.revoked {
+            "@revoked"
+        } else {
+            "@cert-authority"
+        };
+        let line = format!(
+            "{marker} {} {} {}",
+            self.patterns, self.public_key.public_key, self.comment
+        );
         line.trim_end().to_owned()
     }
 }
@@ -109,7 +121,10 @@ pub fn check_patterns(patterns: &str) -> Result<(), String> {
         return Err("is missing: say which hosts it counts for, such as *.example.org, or * for all".into());
     }
     if patterns.len() > MOST_PATTERN_BYTES {
-        return Err(format!("has {} bytes; at most {MOST_PATTERN_BYTES} are allowed", patterns.len()));
+        return Err(format!(
+            "has {} bytes; at most {MOST_PATTERN_BYTES} are allowed",
+            patterns.len()
+        ));
     }
     if patterns.starts_with("|1|") {
         return Err("is hashed, and a hash fits one host only: write the name or pattern itself".into());
@@ -210,7 +225,11 @@ mod tests {
             ("a*b*c", "aXbXbYd", 22, false),
             ("2001:db8::*", "2001:db8::7", 22, true),
         ] {
-            assert_eq!(authority(patterns).counts_for(host, port), expected, "{patterns} for {host}:{port}");
+            assert_eq!(
+                authority(patterns).counts_for(host, port),
+                expected,
+                "{patterns} for {host}:{port}"
+            );
         }
     }
 
@@ -221,10 +240,19 @@ mod tests {
         );
         let read = HostAuthoritySpec::parse_known_hosts(&text).unwrap();
         assert_eq!(read.len(), 2);
-        assert_eq!((read[0].patterns.as_str(), read[0].comment.as_str()), ("*.example.org,10.*", "fleet CA 2026"));
+        assert_eq!(
+            (read[0].patterns.as_str(), read[0].comment.as_str()),
+            ("*.example.org,10.*", "fleet CA 2026")
+        );
         assert!(!read[0].revoked && read[1].revoked);
-        assert_eq!(read[0].known_hosts_line(), format!("@cert-authority *.example.org,10.* {KEY} fleet CA 2026"));
-        assert_eq!(HostAuthoritySpec::parse_known_hosts(&read[1].known_hosts_line()).unwrap(), read[1..]);
+        assert_eq!(
+            read[0].known_hosts_line(),
+            format!("@cert-authority *.example.org,10.* {KEY} fleet CA 2026")
+        );
+        assert_eq!(
+            HostAuthoritySpec::parse_known_hosts(&read[1].known_hosts_line()).unwrap(),
+            read[1..]
+        );
     }
 
     #[test]

@@ -121,7 +121,11 @@ impl Store {
             Change::Clear => None,
             Change::Set(value) => Some(value),
         };
-        sqlx::query(sql).bind(value).bind(id.0).execute(connection).await?;
+        sqlx::query(sql)
+            .bind(value)
+            .bind(id.0)
+            .execute(connection)
+            .await?;
         Ok(())
     }
 
@@ -132,9 +136,21 @@ impl Store {
         change: &SecretChange,
     ) -> Result<()> {
         let secrets = [
-            ("UPDATE credential SET password = ? WHERE id = ?", PASSWORD, &change.password),
-            ("UPDATE credential SET private_key = ? WHERE id = ?", PRIVATE_KEY, &change.private_key),
-            ("UPDATE credential SET passphrase = ? WHERE id = ?", PASSPHRASE, &change.passphrase),
+            (
+                "UPDATE credential SET password = ? WHERE id = ?",
+                PASSWORD,
+                &change.password,
+            ),
+            (
+                "UPDATE credential SET private_key = ? WHERE id = ?",
+                PRIVATE_KEY,
+                &change.private_key,
+            ),
+            (
+                "UPDATE credential SET passphrase = ? WHERE id = ?",
+                PASSPHRASE,
+                &change.passphrase,
+            ),
         ];
         for (sql, field, secret) in secrets {
             let sealed = match secret {
@@ -152,7 +168,8 @@ impl Store {
         let sql = "UPDATE credential SET public_key = ? WHERE id = ?";
         self.write_column(connection, id, sql, public_key).await?;
         let sql = "UPDATE credential SET certificate = ? WHERE id = ?";
-        self.write_column(connection, id, sql, change.certificate.clone()).await
+        self.write_column(connection, id, sql, change.certificate.clone())
+            .await
     }
 
     /// A stored secret in the clear. One that does not open is reported and treated as absent.

@@ -143,14 +143,16 @@ impl Store {
     ) -> Result<HostAuthority> {
         let mut write = self.write().await?;
         let connection = write.connection()?;
-        sqlx::query("UPDATE host_authority SET patterns = ?, revoked = ?, comment = ?, updated_at = ? WHERE id = ?")
-            .bind(patterns)
-            .bind(revoked)
-            .bind(comment)
-            .bind(now.0)
-            .bind(id.0)
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "UPDATE host_authority SET patterns = ?, revoked = ?, comment = ?, updated_at = ? WHERE id = ?",
+        )
+        .bind(patterns)
+        .bind(revoked)
+        .bind(comment)
+        .bind(now.0)
+        .bind(id.0)
+        .execute(&mut *connection)
+        .await?;
         let authority = fetch(connection, id).await?.ok_or(StoreError::NotFound {
             what: "host authority",
             id: id.0,

@@ -64,8 +64,8 @@ mod tests;
 
 pub use carry::Carried;
 pub use check::{CheckReport, KeyFit, Problem, ProblemKind, check};
-pub use credentials::SecretChange;
 pub use copy::{copy_database, free_bytes};
+pub use credentials::SecretChange;
 pub use error::StoreError;
 pub use fold::FoldReport;
 pub use layout::{MAX_LABEL_BYTES, MAX_SERIES};

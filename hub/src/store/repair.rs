@@ -172,7 +172,10 @@ async fn remove_dangling(connection: &mut SqliteConnection, done: &mut Vec<Strin
                 query.execute(&mut *connection).await?;
             }
             done.push(if table == "server" {
-                format!("{} servers lost a jump host or a credential that was not there", ids.len())
+                format!(
+                    "{} servers lost a jump host or a credential that was not there",
+                    ids.len()
+                )
             } else {
                 format!(
                     "{} rows of table {table} that named what is not there were removed",

@@ -512,7 +512,10 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn targets(&self) -> Result<Vec<(Server, SshCredential)>> {
-        let sql = SELECT.replace(" FROM server ", ", password, private_key, passphrase FROM server ");
+        let sql = SELECT.replace(
+            " FROM server ",
+            ", password, private_key, passphrase FROM server ",
+        );
         let mut reader = self.inner.readers.begin().await?;
         let shared = self.all_secrets(&mut reader).await?;
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{sql} ORDER BY name")))

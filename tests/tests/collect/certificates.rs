@@ -51,7 +51,12 @@ async fn a_user_certificate_lets_keys_of_every_kind_in_where_the_key_by_itself_d
         bare.credential.certificate = None;
         assert_refused(connect(&bare).await, Code::KeyRefused, &["web-1"]);
     }
-    assert_eq!(sshd.log().matches("Accepted publickey").count(), 3, "{}", sshd.log());
+    assert_eq!(
+        sshd.log().matches("Accepted publickey").count(),
+        3,
+        "{}",
+        sshd.log()
+    );
     // An authority of another kind signs as well.
     let rsa = KeyPair::generate("rsa");
     let sshd = RealSshd::start_trusting(&rsa).with_user("deploy");
@@ -135,7 +140,10 @@ async fn a_host_certificate_of_a_known_authority_stands_for_a_pinned_key() {
     let report = connect(&spec).await.unwrap();
     let vouched = report.host_certificate.expect("a certificate");
     assert_eq!(vouched.authority, HostKey::parse(&authority.public).unwrap());
-    assert_eq!((vouched.key_id.as_str(), vouched.principals.as_slice()), ("a test", &["127.0.0.1".to_owned()][..]));
+    assert_eq!(
+        (vouched.key_id.as_str(), vouched.principals.as_slice()),
+        ("a test", &["127.0.0.1".to_owned()][..])
+    );
     assert_eq!(vouched.key, sshd.host_key("ed25519"));
     let asked = fetch_host_key(
         &CollectConfig::default(),
@@ -167,7 +175,11 @@ async fn a_host_certificate_of_a_known_authority_stands_for_a_pinned_key() {
     // Without that authority the pinned key is asked for, as ever: by its kind, past the certificate.
     for others in [Authorities::default(), authorities(&[(&stranger, "*", false)])] {
         spec.authorities = others;
-        assert_refused(connect(&spec).await, Code::HostKeyChanged, &["no credential was sent"]);
+        assert_refused(
+            connect(&spec).await,
+            Code::HostKeyChanged,
+            &["no credential was sent"],
+        );
         let mut pinned = spec.clone();
         pinned.expected_host_key = Some(sshd.host_key("ecdsa"));
         assert_eq!(connect(&pinned).await.unwrap().host_certificate, None);

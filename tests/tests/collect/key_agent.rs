@@ -6,11 +6,7 @@ use gander_e2e::{
 };
 use gander_hub::{
     collect::{CollectConfig, ConnectSpec, TestReport, agent_keys, parse_private_key, test},
-    model::{
-        CollectError, CollectErrorCode as Code,
-        credential::KeySource,
-        server::SshCredential,
-    },
+    model::{CollectError, CollectErrorCode as Code, credential::KeySource, server::SshCredential},
 };
 
 fn config(agent: &RealAgent) -> CollectConfig {
@@ -59,14 +55,22 @@ async fn the_agent_signs_with_keys_of_every_kind_chosen_or_not() {
         agent.add(&key, None);
         let held = agent_keys(&config(&agent)).await.unwrap();
         assert_eq!(held.len(), 2);
-        assert!(held.iter().any(|held| held.key.public_key == key.public), "{held:?}");
+        assert!(
+            held.iter().any(|held| held.key.public_key == key.public),
+            "{held:?}"
+        );
         for chosen in [Some(fingerprint(&key)), None] {
             let spec = by_agent(&sshd, chosen.as_deref());
             let outcome = test(&config(&agent), &spec).await;
             outcome.unwrap_or_else(|error| panic!("{kind} {chosen:?}: {error}"));
         }
         // The chosen one alone is shown: the other one failed once, where none was chosen.
-        assert_eq!(sshd.log().matches("Failed publickey").count(), 1, "{}", sshd.log());
+        assert_eq!(
+            sshd.log().matches("Failed publickey").count(),
+            1,
+            "{}",
+            sshd.log()
+        );
     }
 }
 
@@ -114,9 +118,17 @@ async fn an_agent_that_cannot_help_is_told_apart_from_a_server_that_refuses() {
         Code::SshAgent,
         &[&wanted, &fingerprint(&other), "ssh-add"],
     );
-    assert!(!sshd.log().contains(sshd.login_name("deploy")), "nobody was bothered: {}", sshd.log());
+    assert!(
+        !sshd.log().contains(sshd.login_name("deploy")),
+        "nobody was bothered: {}",
+        sshd.log()
+    );
     let outcome = test(&config(&agent), &by_agent(&sshd, None)).await;
-    assert_refused(outcome, Code::KeyRefused, &[&fingerprint(&other), "authorized_keys"]);
+    assert_refused(
+        outcome,
+        Code::KeyRefused,
+        &[&fingerprint(&other), "authorized_keys"],
+    );
 
     let gone = config(&agent);
     drop(agent);

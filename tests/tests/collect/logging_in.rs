@@ -249,9 +249,15 @@ async fn the_pinned_kind_of_key_is_asked_for() {
 #[tokio::test]
 async fn the_host_key_can_be_asked_for_without_logging_in() {
     let sshd = RealSshd::start().with_password_user("deploy", "secret");
-    let key = fetch_host_key(&CollectConfig::default(), "127.0.0.1", sshd.port(), None, Authorities::default())
-        .await
-        .unwrap();
+    let key = fetch_host_key(
+        &CollectConfig::default(),
+        "127.0.0.1",
+        sshd.port(),
+        None,
+        Authorities::default(),
+    )
+    .await
+    .unwrap();
     assert_eq!(key.host_certificate, None);
     assert_eq!(key.host_key, sshd.host_key("ed25519"));
     assert!(!sshd.log().contains("Accepted"), "{}", sshd.log());

@@ -47,9 +47,15 @@ async fn a_shared_key_is_rotated_in_one_place_over_the_interface_and_from_the_sh
     }
     let rotated = |number: usize| {
         let (sshds, fingerprint) = (&sshds, &fingerprints[number]);
-        eventually("both servers are logged in to with the new key", move || async move {
-            sshds.iter().all(|sshd| let_in(sshd, fingerprint) > 0).then_some(())
-        })
+        eventually(
+            "both servers are logged in to with the new key",
+            move || async move {
+                sshds
+                    .iter()
+                    .all(|sshd| let_in(sshd, fingerprint) > 0)
+                    .then_some(())
+            },
+        )
     };
     let path = format!("/api/credentials/{}", made["id"]);
     hub.api()
@@ -66,7 +72,10 @@ async fn a_shared_key_is_rotated_in_one_place_over_the_interface_and_from_the_sh
     assert!(status.success(), "{said}");
     rotated(2).await;
     let (_, listed) = hub.settings().run(&["credential", "list"]).await;
-    assert!(listed.contains("fleet") && listed.contains(&fingerprints[2]), "{listed}");
+    assert!(
+        listed.contains("fleet") && listed.contains(&fingerprints[2]),
+        "{listed}"
+    );
     let (status, said) = hub.settings().run(&["credential", "remove", "fleet"]).await;
     assert!(!status.success() && said.contains("web-1, web-2"), "{said}");
     assert!(!hub.log().text().contains("PRIVATE KEY"));
@@ -96,7 +105,12 @@ async fn a_host_authority_vouches_until_it_is_removed() {
         .await;
     let server = hub
         .api()
-        .server_when(id, "connected anew and pinned", |server| !server["host_key"].is_null())
+        .server_when(id, "connected anew and pinned", |server| {
+            !server["host_key"].is_null()
+        })
         .await;
-    assert_eq!(server["host_key"]["fingerprint"], sshd.host_key("ed25519").fingerprint);
+    assert_eq!(
+        server["host_key"]["fingerprint"],
+        sshd.host_key("ed25519").fingerprint
+    );
 }

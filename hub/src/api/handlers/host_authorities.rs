@@ -79,7 +79,10 @@ fn read(form: &mut Form) -> Vec<HostAuthoritySpec> {
             comment,
         }],
         (None, None) => {
-            form.refuse_once("public_key", Fault::required_unless("known_hosts", "there is known_hosts"));
+            form.refuse_once(
+                "public_key",
+                Fault::required_unless("known_hosts", "there is known_hosts"),
+            );
             Vec::new()
         }
     }
@@ -123,7 +126,9 @@ pub(crate) async fn patch_host_authority(
     let stored = stored.ok_or_else(|| ApiError::not_found("host authority", id))?;
     let spec = &stored.spec;
     let patterns = patterns(&mut form);
-    let patterns = form.not_null("patterns", patterns).unwrap_or(spec.patterns.clone());
+    let patterns = form
+        .not_null("patterns", patterns)
+        .unwrap_or(spec.patterns.clone());
     let revoked = form.boolean("revoked");
     let revoked = form.not_null("revoked", revoked).unwrap_or(spec.revoked);
     let comment = form.text("comment", 0..=200);

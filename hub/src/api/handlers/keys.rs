@@ -68,7 +68,10 @@ pub(crate) async fn ssh_agent(State(state): State<ApiState>) -> ApiResult<Json<S
         has_certificate: held.has_certificate,
     });
     Ok(Json(SshAgentView {
-        socket: config.agent_socket.as_ref().map(|path| path.display().to_string()),
+        socket: config
+            .agent_socket
+            .as_ref()
+            .map(|path| path.display().to_string()),
         keys: keys.collect(),
         error,
     }))
@@ -119,7 +122,11 @@ pub(crate) async fn server_ssh(State(state): State<ApiState>, Id(id): Id) -> Api
         (KeySource::Stored, Some(key)) => {
             let read = read_key(key, credential.passphrase.clone()).await?;
             let read = read.map_err(|error| ApiError::conflict("key_unreadable", error.message))?;
-            let owner = if is_shared { KeyOwner::Credential } else { KeyOwner::Server };
+            let owner = if is_shared {
+                KeyOwner::Credential
+            } else {
+                KeyOwner::Server
+            };
             (owner, read)
         }
         (KeySource::Stored | KeySource::Hub, _) => (KeyOwner::Hub, own_key(&state)?.info().clone()),

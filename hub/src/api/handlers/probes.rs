@@ -81,7 +81,12 @@ async fn jump_spec(state: &ApiState, id: Option<ServerId>) -> ApiResult<Option<B
     }
     let mut spec = None;
     for (server, credential) in hops.into_iter().rev() {
-        spec = Some(Box::new(connect_spec(server, credential.clone(), &authorities, spec)));
+        spec = Some(Box::new(connect_spec(
+            server,
+            credential.clone(),
+            &authorities,
+            spec,
+        )));
     }
     Ok(spec)
 }

@@ -31,7 +31,12 @@ async fn a_credential_is_made_used_rotated_and_kept_while_it_is_used() {
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
     let (made, id) = (made.json(), made.json()["id"].clone());
     assert_eq!(made["key"]["fingerprint"], fingerprint.as_str());
-    assert!(made["authorise_command"].as_str().unwrap().contains("authorized_keys"));
+    assert!(
+        made["authorise_command"]
+            .as_str()
+            .unwrap()
+            .contains("authorized_keys")
+    );
 
     let server = admin.post("/api/servers", using("web-1", &id)).await;
     assert_eq!(server.status, StatusCode::CREATED, "{}", server.text());
@@ -46,12 +51,23 @@ async fn a_credential_is_made_used_rotated_and_kept_while_it_is_used() {
     );
     let path = format!("/api/credentials/{id}");
     let used = admin.get(&path).await.json();
-    assert_eq!((&used["server_count"], &used["server_ids"]), (&json!(1), &json!([1])));
+    assert_eq!(
+        (&used["server_count"], &used["server_ids"]),
+        (&json!(1), &json!([1]))
+    );
     let refused = admin.delete(&path).await;
-    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::CONFLICT, "credential_in_use"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (StatusCode::CONFLICT, "credential_in_use")
+    );
     assert!(refused.text().contains("web-1"), "{}", refused.text());
     let nameless = admin.patch(&path, json!({"ssh_user": null})).await;
-    assert!(nameless.field("ssh_user")["message"].as_str().unwrap().contains("web-1"));
+    assert!(
+        nameless.field("ssh_user")["message"]
+            .as_str()
+            .unwrap()
+            .contains("web-1")
+    );
 
     let (next, next_fingerprint) = private_key();
     let rotated = admin.patch(&path, json!({"private_key": next})).await.json();
@@ -61,11 +77,19 @@ async fn a_credential_is_made_used_rotated_and_kept_while_it_is_used() {
     assert_eq!(list.json().as_array().unwrap().len(), 1);
     for secret in [&key, &next] {
         let body = secret.lines().nth(1).unwrap();
-        for path in ["/api/credentials", "/api/servers", "/api/events", "/api/servers/1/ssh"] {
+        for path in [
+            "/api/credentials",
+            "/api/servers",
+            "/api/events",
+            "/api/servers/1/ssh",
+        ] {
             assert!(!admin.get(path).await.text().contains(body), "{path}");
         }
     }
-    assert_eq!(admin.delete("/api/servers/1").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(
+        admin.delete("/api/servers/1").await.status,
+        StatusCode::NO_CONTENT
+    );
     assert_eq!(admin.delete(&path).await.status, StatusCode::NO_CONTENT);
     assert_eq!(admin.get(&path).await.status, StatusCode::NOT_FOUND);
 }
@@ -75,31 +99,65 @@ async fn a_server_has_its_own_login_or_a_shared_one_whichever_was_chosen_last() 
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let made = admin
-        .post("/api/credentials", json!({"name": "pw", "kind": "password", "password": "hunter2"}))
+        .post(
+            "/api/credentials",
+            json!({"name": "pw", "kind": "password", "password": "hunter2"}),
+        )
         .await;
     let id = made.json()["id"].clone();
     let nobody = admin.post("/api/servers", using("web-1", &id)).await;
-    assert_eq!(nobody.field("ssh_user")["code"], "required", "neither brings a name");
+    assert_eq!(
+        nobody.field("ssh_user")["code"],
+        "required",
+        "neither brings a name"
+    );
     let mut both = using("web-1", &id);
     both["ssh_password"] = json!("own");
-    assert_eq!(admin.post("/api/servers", both).await.field("ssh_password")["code"], "not_together");
+    assert_eq!(
+        admin.post("/api/servers", both).await.field("ssh_password")["code"],
+        "not_together"
+    );
     let nowhere = admin.post("/api/servers", using("web-1", &json!(99))).await;
     assert_eq!(nowhere.field("credential_id")["code"], "no_such_credential");
 
     let mut body = using("web-1", &id);
     body["ssh_user"] = json!("monitor");
     let server = admin.post("/api/servers", body.clone()).await.json();
-    assert_eq!((&server["credential"]["name"], &server["has_password"]), (&json!("pw"), &json!(false)));
+    assert_eq!(
+        (&server["credential"]["name"], &server["has_password"]),
+        (&json!("pw"), &json!(false))
+    );
     // PUT keeps the log-in like any secret; a password of its own takes the place of the shared one.
     let mut put = body.clone();
     put.as_object_mut().unwrap().remove("credential_id");
-    assert_eq!(admin.put("/api/servers/1", put).await.json()["credential"]["name"], "pw");
-    let own = admin.patch("/api/servers/1", json!({"ssh_password": "own"})).await.json();
-    assert_eq!((&own["credential"], &own["has_password"]), (&Value::Null, &json!(true)));
-    let back = admin.patch("/api/servers/1", json!({"credential_id": id})).await.json();
-    assert_eq!((&back["credential"]["name"], &back["has_password"]), (&json!("pw"), &json!(false)));
-    let hub = admin.patch("/api/servers/1", json!({"hub_key": true})).await.json();
-    assert_eq!((&hub["credential"], &hub["has_password"]), (&Value::Null, &json!(false)));
+    assert_eq!(
+        admin.put("/api/servers/1", put).await.json()["credential"]["name"],
+        "pw"
+    );
+    let own = admin
+        .patch("/api/servers/1", json!({"ssh_password": "own"}))
+        .await
+        .json();
+    assert_eq!(
+        (&own["credential"], &own["has_password"]),
+        (&Value::Null, &json!(true))
+    );
+    let back = admin
+        .patch("/api/servers/1", json!({"credential_id": id}))
+        .await
+        .json();
+    assert_eq!(
+        (&back["credential"]["name"], &back["has_password"]),
+        (&json!("pw"), &json!(false))
+    );
+    let hub = admin
+        .patch("/api/servers/1", json!({"hub_key": true}))
+        .await
+        .json();
+    assert_eq!(
+        (&hub["credential"], &hub["has_password"]),
+        (&Value::Null, &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -113,25 +171,71 @@ async fn each_kind_takes_what_it_needs_and_nothing_else() {
         (json!({"name": "a", "kind": "magic"}), "kind", "not_allowed"),
         (json!({"name": "a", "kind": "password"}), "password", "required"),
         (json!({"name": "a", "kind": "key"}), "private_key", "required"),
-        (json!({"name": "a", "kind": "key", "private_key": "nonsense"}), "private_key", "private_key"),
-        (json!({"name": "a", "kind": "hub_key", "private_key": key}), "private_key", "not_together"),
-        (json!({"name": "a", "kind": "agent", "passphrase": "x"}), "passphrase", "not_together"),
-        (json!({"name": "a", "kind": "agent", "agent_key": "MD5:aa"}), "agent_key", "fingerprint"),
-        (json!({"name": "a", "kind": "hub_key", "agent_key": CERTIFIED}), "agent_key", "not_together"),
-        (json!({"name": "a", "kind": "password", "password": "x", "certificate": FOREVER}), "certificate", "not_together"),
-        (json!({"name": "a", "kind": "hub_key", "certificate": FOREVER}), "certificate", "certificate"),
-        (json!({"name": "a", "kind": "agent", "certificate": EXPIRED}), "certificate", "certificate"),
-        (json!({"name": "a", "kind": "agent", "certificate": AUTHORITY}), "certificate", "certificate"),
+        (
+            json!({"name": "a", "kind": "key", "private_key": "nonsense"}),
+            "private_key",
+            "private_key",
+        ),
+        (
+            json!({"name": "a", "kind": "hub_key", "private_key": key}),
+            "private_key",
+            "not_together",
+        ),
+        (
+            json!({"name": "a", "kind": "agent", "passphrase": "x"}),
+            "passphrase",
+            "not_together",
+        ),
+        (
+            json!({"name": "a", "kind": "agent", "agent_key": "MD5:aa"}),
+            "agent_key",
+            "fingerprint",
+        ),
+        (
+            json!({"name": "a", "kind": "hub_key", "agent_key": CERTIFIED}),
+            "agent_key",
+            "not_together",
+        ),
+        (
+            json!({"name": "a", "kind": "password", "password": "x", "certificate": FOREVER}),
+            "certificate",
+            "not_together",
+        ),
+        (
+            json!({"name": "a", "kind": "hub_key", "certificate": FOREVER}),
+            "certificate",
+            "certificate",
+        ),
+        (
+            json!({"name": "a", "kind": "agent", "certificate": EXPIRED}),
+            "certificate",
+            "certificate",
+        ),
+        (
+            json!({"name": "a", "kind": "agent", "certificate": AUTHORITY}),
+            "certificate",
+            "certificate",
+        ),
     ] {
         let answer = admin.post("/api/credentials", body.clone()).await;
         assert_eq!(answer.field(field)["code"], code, "{body}");
         assert!(!answer.text().contains("PRIVATE KEY-----\n"), "{body}");
     }
     let expired = admin
-        .post("/api/credentials", json!({"name": "a", "kind": "agent", "certificate": EXPIRED}))
+        .post(
+            "/api/credentials",
+            json!({"name": "a", "kind": "agent", "certificate": EXPIRED}),
+        )
         .await;
-    let said = expired.field("certificate")["message"].as_str().unwrap().to_owned();
-    assert!(said.contains("fleet-2020 expired on 2020-01-31") || said.contains("fleet-2020 expired on 2020-02-01"), "{said}");
+    let said = expired.field("certificate")["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        said.contains("fleet-2020 expired on 2020-01-31")
+            || said.contains("fleet-2020 expired on 2020-02-01"),
+        "{said}"
+    );
     assert!(said.contains("sign a new one"), "{said}");
 }
 
@@ -148,7 +252,10 @@ async fn a_certificate_is_shown_with_whom_it_is_for_and_goes_with_its_key() {
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text());
     let shown = made.json()["certificate"].clone();
     assert_eq!(shown["principals"], json!(["deploy", "root"]));
-    assert_eq!((&shown["key_id"], &shown["valid_before"]), (&json!("fleet-2026"), &Value::Null));
+    assert_eq!(
+        (&shown["key_id"], &shown["valid_before"]),
+        (&json!("fleet-2026"), &Value::Null)
+    );
     assert_eq!(shown["key"]["fingerprint"], CERTIFIED);
     assert_eq!(
         shown["authority"]["fingerprint"],
@@ -168,7 +275,8 @@ async fn a_certificate_is_shown_with_whom_it_is_for_and_goes_with_its_key() {
 async fn host_authorities_are_entered_by_fields_or_as_known_hosts_has_them() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
-    let known_hosts = format!("# mine\nweb-1 {AUTHORITY}\n@cert-authority *.Example.org {AUTHORITY} fleet CA\n");
+    let known_hosts =
+        format!("# mine\nweb-1 {AUTHORITY}\n@cert-authority *.Example.org {AUTHORITY} fleet CA\n");
     let made = admin
         .post("/api/host-authorities", json!({"known_hosts": known_hosts}))
         .await;
@@ -181,21 +289,33 @@ async fn host_authorities_are_entered_by_fields_or_as_known_hosts_has_them() {
     let again = admin
         .post("/api/host-authorities", json!({"public_key": AUTHORITY}))
         .await;
-    assert_eq!((again.status, again.code().as_str()), (StatusCode::CONFLICT, "authority_taken"));
+    assert_eq!(
+        (again.status, again.code().as_str()),
+        (StatusCode::CONFLICT, "authority_taken")
+    );
     for (body, field) in [
         (json!({}), "public_key"),
         (json!({"known_hosts": "web-1 ssh-ed25519 AAAA"}), "known_hosts"),
         (json!({"known_hosts": "@cert-authority *"}), "known_hosts"),
         (json!({"public_key": AUTHORITY, "patterns": "!a"}), "patterns"),
-        (json!({"public_key": AUTHORITY, "known_hosts": known_hosts}), "public_key"),
+        (
+            json!({"public_key": AUTHORITY, "known_hosts": known_hosts}),
+            "public_key",
+        ),
     ] {
         let answer = admin.post("/api/host-authorities", body.clone()).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
         answer.field(field);
     }
     let path = format!("/api/host-authorities/{}", made["id"]);
-    let revoked = admin.patch(&path, json!({"revoked": true, "patterns": "*"})).await.json();
-    assert_eq!((&revoked["revoked"], &revoked["patterns"], &revoked["comment"]), (&json!(true), &json!("*"), &json!("fleet CA")));
+    let revoked = admin
+        .patch(&path, json!({"revoked": true, "patterns": "*"}))
+        .await
+        .json();
+    assert_eq!(
+        (&revoked["revoked"], &revoked["patterns"], &revoked["comment"]),
+        (&json!(true), &json!("*"), &json!("fleet CA"))
+    );
     assert_eq!(admin.delete(&path).await.status, StatusCode::NO_CONTENT);
     assert_eq!(admin.delete(&path).await.status, StatusCode::NOT_FOUND);
 }

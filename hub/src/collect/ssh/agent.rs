@@ -56,7 +56,10 @@ pub async fn agent_keys(config: &CollectConfig) -> Result<Vec<AgentKey>, Collect
     for identity in &identities {
         let key = describe(&identity.public_key());
         let has_certificate = matches!(identity, AgentIdentity::Certificate { .. });
-        if let Some(known) = keys.iter_mut().find(|known| known.key.fingerprint == key.fingerprint) {
+        if let Some(known) = keys
+            .iter_mut()
+            .find(|known| known.key.fingerprint == key.fingerprint)
+        {
             known.has_certificate |= has_certificate;
             continue;
         }

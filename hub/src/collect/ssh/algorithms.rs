@@ -176,12 +176,20 @@ mod tests {
                 public_key: String::new(),
             });
             let list = host_certificates(pinned.as_ref(), wanted);
-            list.iter().map(Algorithm::to_certificate_type).collect::<Vec<_>>()
+            list.iter()
+                .map(Algorithm::to_certificate_type)
+                .collect::<Vec<_>>()
         };
         assert!(names(None, false).is_empty());
         let all = names(None, true);
-        assert_eq!((all.len(), all[0].as_str()), (6, "ssh-ed25519-cert-v01@openssh.com"));
+        assert_eq!(
+            (all.len(), all[0].as_str()),
+            (6, "ssh-ed25519-cert-v01@openssh.com")
+        );
         assert!(!all.contains(&"ssh-rsa-cert-v01@openssh.com".to_owned()), "SHA-1");
-        assert_eq!(names(Some("ecdsa-sha2-nistp256"), true), ["ecdsa-sha2-nistp256-cert-v01@openssh.com"]);
+        assert_eq!(
+            names(Some("ecdsa-sha2-nistp256"), true),
+            ["ecdsa-sha2-nistp256-cert-v01@openssh.com"]
+        );
     }
 }

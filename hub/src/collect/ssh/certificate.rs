@@ -64,18 +64,22 @@ fn read(text: &str) -> Result<Wire, String> {
     }
     let mut words = text.split_whitespace();
     let (Some(algorithm), Some(encoded)) = (words.next(), words.next()) else {
-        return Err("this is no certificate; it must begin like ssh-ed25519-cert-v01@openssh.com AAAA…".into());
+        return Err(
+            "this is no certificate; it must begin like ssh-ed25519-cert-v01@openssh.com AAAA…".into(),
+        );
     };
     if !algorithm.ends_with("-cert-v01@openssh.com") {
-        return Err(if algorithm.starts_with("ssh-") || algorithm.starts_with("ecdsa-") {
-            "this is a public key without a certificate; the certificate is in the file that ends with -cert.pub".into()
-        } else {
-            "this is no certificate; it must begin like ssh-ed25519-cert-v01@openssh.com AAAA…".into()
-        });
+        return Err(
+            if algorithm.starts_with("ssh-") || algorithm.starts_with("ecdsa-") {
+                "this is a public key without a certificate; the certificate is in the file that ends with -cert.pub".into()
+            } else {
+                "this is no certificate; it must begin like ssh-ed25519-cert-v01@openssh.com AAAA…".into()
+            },
+        );
     }
-    let blob = BASE64_STANDARD
-        .decode(encoded)
-        .map_err(|error| format!("what follows {algorithm} is not base64 ({error}); copy the whole file again"))?;
+    let blob = BASE64_STANDARD.decode(encoded).map_err(|error| {
+        format!("what follows {algorithm} is not base64 ({error}); copy the whole file again")
+    })?;
     let marker = b"-cert-v01@";
     if blob.windows(marker.len()).filter(|part| part == marker).count() > MOST_NESTED {
         return Err("it holds certificates inside certificates".into());
@@ -167,7 +171,9 @@ fn fault(wire: &Wire, says: &Certificate, host: &str, now: Timestamp) -> Option<
     }
     if let Some((option, _)) = wire.critical_options().iter().next() {
         let option = gander_probe::wire::sanitise(option.as_bytes());
-        return Some(format!("it has the option {option}, which means nothing for a host"));
+        return Some(format!(
+            "it has the option {option}, which means nothing for a host"
+        ));
     }
     match says.validity(now) {
         Validity::Valid => {}
@@ -178,7 +184,10 @@ fn fault(wire: &Wire, says: &Certificate, host: &str, now: Timestamp) -> Option<
     if says.principals.is_empty() || says.principals.iter().any(is_named) {
         return None;
     }
-    Some(format!("it is for {}, not for {host}", says.principals.join(", ")))
+    Some(format!(
+        "it is for {}, not for {host}",
+        says.principals.join(", ")
+    ))
 }
 
 /// Why a server refused a user certificate, as far as the certificate itself tells.
@@ -210,9 +219,7 @@ impl Refusal {
 mod tests {
     use russh::keys::{
         PrivateKey,
-        ssh_key::{
-            certificate::{Builder, CertType},
-        },
+        ssh_key::certificate::{Builder, CertType},
     };
 
     use super::*;
@@ -268,25 +275,62 @@ mod tests {
         let known = [trusted(&authority, false)];
         let wire = sign(&host, &authority, &Wish::default());
         for name in ["web-1", "db.example.org"] {
-            assert!(matches!(judge(&wire, &known, name, NOW), Judgement::Vouched(_)), "{name}");
+            assert!(
+                matches!(judge(&wire, &known, name, NOW), Judgement::Vouched(_)),
+                "{name}"
+            );
         }
-        assert_eq!(judge(&wire, &[trusted(&other, false)], "web-1", NOW), Judgement::Unknown);
+        assert_eq!(
+            judge(&wire, &[trusted(&other, false)], "web-1", NOW),
+            Judgement::Unknown
+        );
         assert_eq!(judge(&wire, &[], "web-1", NOW), Judgement::Unknown);
         let revoked = [trusted(&authority, false), trusted(&authority, true)];
-        assert!(matches!(judge(&wire, &revoked, "web-1", NOW), Judgement::Revoked(_)));
-        let anywhere = sign(&host, &authority, &Wish { principals: &[], ..Wish::default() });
-        assert!(matches!(judge(&anywhere, &known, "10.0.0.9", NOW), Judgement::Vouched(_)));
+        assert!(matches!(
+            judge(&wire, &revoked, "web-1", NOW),
+            Judgement::Revoked(_)
+        ));
+        let anywhere = sign(
+            &host,
+            &authority,
+            &Wish {
+                principals: &[],
+                ..Wish::default()
+            },
+        );
+        assert!(matches!(
+            judge(&anywhere, &known, "10.0.0.9", NOW),
+            Judgement::Vouched(_)
+        ));
     }
 
     #[test]
     fn a_certificate_that_does_not_count_says_why() {
         let (host, authority) = (key(), key());
         let known = [trusted(&authority, false)];
-        let user = Wish { kind: CertType::User, ..Wish::default() };
+        let user = Wish {
+            kind: CertType::User,
+            ..Wish::default()
+        };
         for (wish, name, now, reason) in [
-            (Wish::default(), "web-2", NOW, "for web-1, *.example.org, not for web-2"),
-            (Wish::default(), "web-1", Timestamp(2_000_000), "expired on 1970-01-01T00:33:20.000Z"),
-            (Wish::default(), "web-1", Timestamp(999_999), "only from 1970-01-01T00:16:40.000Z"),
+            (
+                Wish::default(),
+                "web-2",
+                NOW,
+                "for web-1, *.example.org, not for web-2",
+            ),
+            (
+                Wish::default(),
+                "web-1",
+                Timestamp(2_000_000),
+                "expired on 1970-01-01T00:33:20.000Z",
+            ),
+            (
+                Wish::default(),
+                "web-1",
+                Timestamp(999_999),
+                "only from 1970-01-01T00:16:40.000Z",
+            ),
             (user, "web-1", NOW, "user certificate"),
         ] {
             match judge(&sign(&host, &authority, &wish), &known, name, now) {
@@ -298,7 +342,8 @@ mod tests {
         let mut forged = sign(&host, &key(), &Wish::default()).to_bytes().unwrap();
         let real = sign(&host, &authority, &Wish::default());
         let authority_key = authority.public_key().to_bytes().unwrap();
-        let at = forged.len() - (real.to_bytes().unwrap().len() - position(&real.to_bytes().unwrap(), &authority_key));
+        let at = forged.len()
+            - (real.to_bytes().unwrap().len() - position(&real.to_bytes().unwrap(), &authority_key));
         forged[at..at + authority_key.len()].copy_from_slice(&authority_key);
         let forged = Wire::from_bytes(&forged).unwrap();
         match judge(&forged, &known, "web-1", NOW) {
@@ -308,18 +353,28 @@ mod tests {
     }
 
     fn position(bytes: &[u8], part: &[u8]) -> usize {
-        bytes.windows(part.len()).rposition(|window| window == part).unwrap()
+        bytes
+            .windows(part.len())
+            .rposition(|window| window == part)
+            .unwrap()
     }
 
     #[test]
     fn what_is_pasted_is_read_or_refused_with_the_reason() {
         let (user, authority) = (key(), key());
-        let wish = Wish { kind: CertType::User, principals: &["deploy"], seconds: (1_000, u64::MAX) };
+        let wish = Wish {
+            kind: CertType::User,
+            principals: &["deploy"],
+            seconds: (1_000, u64::MAX),
+        };
         let wire = sign(&user, &authority, &wish);
         let text = wire.to_openssh().unwrap();
         let own = describe(user.public_key()).fingerprint;
         let says = parse_user_certificate(&format!("  {text} deploy@laptop\n"), Some(&own)).unwrap();
-        assert_eq!((says.principals.as_slice(), says.valid_before), (&["deploy".to_owned()][..], None));
+        assert_eq!(
+            (says.principals.as_slice(), says.valid_before),
+            (&["deploy".to_owned()][..], None)
+        );
         assert_eq!(says.authority, describe(authority.public_key()));
 
         let host = sign(&user, &authority, &Wish::default()).to_openssh().unwrap();
@@ -343,12 +398,20 @@ mod tests {
 
     #[test]
     fn why_a_server_refuses_a_certificate_is_told_from_the_certificate_where_it_can_be() {
-        let wish = Wish { kind: CertType::User, principals: &["deploy"], ..Wish::default() };
+        let wish = Wish {
+            kind: CertType::User,
+            principals: &["deploy"],
+            ..Wish::default()
+        };
         let says = tell(&sign(&key(), &key(), &wish));
         for (user, now, expected) in [
             ("deploy", NOW, Refusal::Authority),
             ("root", NOW, Refusal::Principals),
-            ("deploy", Timestamp(2_000_000), Refusal::Expired(Timestamp(2_000_000))),
+            (
+                "deploy",
+                Timestamp(2_000_000),
+                Refusal::Expired(Timestamp(2_000_000)),
+            ),
             ("deploy", Timestamp(0), Refusal::NotYet(Timestamp(1_000_000))),
         ] {
             assert_eq!(Refusal::of(&says, user, now), expected, "{user}");

@@ -173,6 +173,9 @@ mod tests {
         let key = PrivateKey::new(KeypairData::SkEd25519(stub), "yubikey").unwrap();
         let text = key.to_openssh(ssh_key::LineEnding::LF).unwrap();
         let error = parse_private_key(&text, None).unwrap_err();
-        assert!(error.message.contains("security key") && error.message.contains("ssh-keygen -t ed25519"), "{error}");
+        assert!(
+            error.message.contains("security key") && error.message.contains("ssh-keygen -t ed25519"),
+            "{error}"
+        );
     }
 }

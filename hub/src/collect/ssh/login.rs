@@ -257,7 +257,9 @@ impl Attempt<'_> {
                 let (handle, user) = (&mut self.session.handle, &self.hop.spec.user);
                 let outcome = match identity.clone() {
                     AgentIdentity::PublicKey { key, .. } => {
-                        handle.authenticate_publickey_with(user, key, hash, &mut agent).await
+                        handle
+                            .authenticate_publickey_with(user, key, hash, &mut agent)
+                            .await
                     }
                     AgentIdentity::Certificate { certificate, .. } => {
                         handle
@@ -308,11 +310,11 @@ impl Attempt<'_> {
             }) if remaining_methods.is_empty() && self.session.handle.is_closed() => Err(End::Session),
             Ok(result) => Ok(result.into()),
             Err(AgentAuthError::Send(_)) => Err(End::Session),
-            Err(AgentAuthError::Key(error)) => Err(End::Because(
-                self.hop.about().ssh_agent(&AgentTrouble::NoSignature {
+            Err(AgentAuthError::Key(error)) => Err(End::Because(self.hop.about().ssh_agent(
+                &AgentTrouble::NoSignature {
                     detail: error.to_string(),
-                }),
-            )),
+                },
+            ))),
         }
     }
 

@@ -88,7 +88,10 @@ async fn a_credential_is_sealed_shared_and_rotated_in_one_place() {
         .update_credential(made.id, &made.spec, &rotation, &admin(), NOW.plus_millis(9))
         .await
         .unwrap();
-    assert_eq!((rotated.updated_at, rotated.has_passphrase), (NOW.plus_millis(9), false));
+    assert_eq!(
+        (rotated.updated_at, rotated.has_passphrase),
+        (NOW.plus_millis(9), false)
+    );
     assert!(changes.has_changed().unwrap(), "collection is told");
     for (_, credential) in test.store.targets().await.unwrap() {
         assert_eq!(credential.private_key.unwrap().expose(), "-----BEGIN new");
@@ -110,7 +113,11 @@ async fn every_kind_says_where_its_key_is() {
     for (kind, chosen, source) in [
         (CredentialKind::Password, None, KeySource::Stored),
         (CredentialKind::HubKey, None, KeySource::Hub),
-        (CredentialKind::Agent, None, KeySource::Agent { fingerprint: None }),
+        (
+            CredentialKind::Agent,
+            None,
+            KeySource::Agent { fingerprint: None },
+        ),
         (
             CredentialKind::Agent,
             Some("SHA256:a"),
@@ -132,7 +139,10 @@ async fn every_kind_says_where_its_key_is() {
         let secrets = test.store.credential_secrets(made.id).await.unwrap().unwrap();
         assert_eq!(secrets.key_source, source);
     }
-    assert_eq!(test.store.credential_secrets(CredentialId(99)).await.unwrap(), None);
+    assert_eq!(
+        test.store.credential_secrets(CredentialId(99)).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -183,14 +193,31 @@ async fn what_is_used_does_not_go_away_and_what_is_not_there_is_not_used() {
     assert!(changed.has_password && changed.credential.is_none());
     let back = test
         .store
-        .update_server(server.id, &using("a", made.id), &CredentialChange::default(), &admin(), NOW)
+        .update_server(
+            server.id,
+            &using("a", made.id),
+            &CredentialChange::default(),
+            &admin(),
+            NOW,
+        )
         .await
         .unwrap();
     assert!(!back.has_password, "its own password is gone");
     assert_eq!(back.credential.unwrap().name, "fleet");
     test.store.delete_server(server.id, &admin(), NOW).await.unwrap();
-    assert!(test.store.delete_credential(made.id, &admin(), NOW).await.unwrap());
-    assert!(!test.store.delete_credential(made.id, &admin(), NOW).await.unwrap());
+    assert!(
+        test.store
+            .delete_credential(made.id, &admin(), NOW)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !test
+            .store
+            .delete_credential(made.id, &admin(), NOW)
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -203,16 +230,32 @@ async fn a_sealed_text_of_a_server_opens_in_no_credential_and_a_check_names_it()
         .unwrap();
     test.tamper("UPDATE credential SET private_key = (SELECT private_key FROM server)")
         .await;
-    let secrets = test.store.credential_secrets(CredentialId(1)).await.unwrap().unwrap();
+    let secrets = test
+        .store
+        .credential_secrets(CredentialId(1))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(secrets.private_key, None);
     test.store.close().await;
     let report = crate::store::check(&test.path(), Some(&test.key)).await.unwrap();
-    let said: Vec<_> = report.problems.iter().map(|problem| problem.what.as_str()).collect();
-    assert_eq!(said, ["the private key of credential fleet does not open: enter it again"]);
+    let said: Vec<_> = report
+        .problems
+        .iter()
+        .map(|problem| problem.what.as_str())
+        .collect();
+    assert_eq!(
+        said,
+        ["the private key of credential fleet does not open: enter it again"]
+    );
     // A credential's secrets alone tie the key to the database.
     let other = MasterKey::random().unwrap();
     let opened = Store::open(&test.path(), other).await;
-    assert!(matches!(opened, Err(StoreError::WrongKey { .. })), "{:?}", opened.err());
+    assert!(
+        matches!(opened, Err(StoreError::WrongKey { .. })),
+        "{:?}",
+        opened.err()
+    );
 }
 
 #[tokio::test]
@@ -245,7 +288,18 @@ async fn host_authorities_are_entered_all_or_none() {
         .unwrap();
     assert!(revoked.spec.revoked && revoked.spec.patterns == "*");
     assert!(changes.has_changed().unwrap());
-    assert!(test.store.delete_host_authority(revoked.id, &admin(), NOW).await.unwrap());
-    assert!(!test.store.delete_host_authority(revoked.id, &admin(), NOW).await.unwrap());
+    assert!(
+        test.store
+            .delete_host_authority(revoked.id, &admin(), NOW)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !test
+            .store
+            .delete_host_authority(revoked.id, &admin(), NOW)
+            .await
+            .unwrap()
+    );
     assert_eq!(test.store.host_authorities().await.unwrap(), []);
 }
