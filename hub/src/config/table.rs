@@ -340,6 +340,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         accepted: "the path of a socket, such as /run/gander/ssh-agent.sock",
         about: "The ssh-agent that credentials of kind \"agent\" log in with; without it SSH_AUTH_SOCK.",
+        kind: Kind::Text,
         secret: false,
         apply: |config, text| set(&mut config.ssh_agent_socket, values::optional(text, values::path)),
     },
