@@ -245,6 +245,7 @@ impl Fleet {
                 ..SshCredential::default()
             },
             expected_host_key: Some(self.host_key.clone()),
+            authorities: std::sync::Arc::default(),
             jump: None,
         }
     }
