@@ -143,8 +143,9 @@ async fn a_host_certificate_of_a_known_authority_stands_for_a_pinned_key() {
     assert_eq!(vouched.key_id, "a test");
     assert_eq!(vouched.principals, ["127.0.0.1"]);
     assert_eq!(vouched.key, sshd.host_key("ed25519"));
+    let config = CollectConfig::default();
     let asked = fetch_host_key(
-        &CollectConfig::default(),
+        &config,
         "127.0.0.1",
         sshd.port(),
         None,
