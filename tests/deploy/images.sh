@@ -111,7 +111,8 @@ images_made() {
   _import nginx gander-lab-nginx:local --change 'CMD ["nginx","-g","daemon off;"]' &
   nginx=$!
   _import systemd gander-lab-systemd:local --change 'CMD ["/sbin/init"]'
-  _import openrc gander-lab-openrc:local --change 'CMD ["sleep", "infinity"]'
+  # Its first process takes leave of whatever ends, as an init does: a supervisor waits for that.
+  _import openrc gander-lab-openrc:local --change 'CMD ["sh", "-c", "while :; do sleep 3600 & wait $!; done"]'
   wait "$base"
   wait "$nginx"
   say "$(docker images --format '{{.Repository}}:{{.Tag}} {{.Size}}' | paste -sd, | sed 's/,/, /g')"
