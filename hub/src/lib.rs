@@ -15,5 +15,6 @@ pub mod ingest;
 pub mod live;
 pub mod log;
 pub mod model;
+pub mod roster;
 pub mod sheet;
 pub mod store;

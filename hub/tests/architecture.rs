@@ -22,13 +22,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("backup", &["model", "store"]),
     ("sheet", &["model", "store", "alert"]),
     ("import", &["model", "store"]),
+    ("roster", &["model"]),
     ("config", &["model"]),
     ("log", &["config"]),
     ("ingest", &["model", "store", "alert", "live"]),
     (
         "api",
         &[
-            "model", "store", "alert", "live", "ingest", "collect", "backup", "sheet",
+            "model", "store", "alert", "live", "ingest", "collect", "backup", "sheet", "roster",
         ],
     ),
     ("grpc", &["model", "store", "alert", "live", "ingest", "collect"]),
@@ -42,7 +43,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "cli",
         &[
             "grpc", "model", "store", "alert", "live", "ingest", "collect", "backup", "sheet", "import",
-            "api", "config", "log", "app",
+            "roster", "api", "config", "log", "app",
         ],
     ),
 ];

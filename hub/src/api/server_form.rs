@@ -1,12 +1,10 @@
 //! Reads the fields of a server from a request: their rules, their defaults, and what `POST`,
 //! `PUT` and `PATCH` make of a field that is left out.
 
-use std::net::IpAddr;
-
 use crate::{
     collect::parse_private_key,
     model::{
-        CredentialId, HostKey, Secret, Server, ServerId, Transport,
+        CredentialId, HostKey, Secret, Server, ServerId, Transport, host_of,
         server::{ServerSpec, SshCredential, Threshold, Thresholds},
     },
     store::{Change, CredentialChange},
@@ -228,35 +226,8 @@ pub(super) fn ssh_user(form: &mut Form) -> Given<String> {
 /// An IPv4 or IPv6 address, or a host name (RFC 1123, with underscores, which occur).
 pub(super) fn check_host(form: &mut Form, name: &'static str, given: Given<String>) -> Given<String> {
     let Given::Value(host) = given else { return given };
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(&host);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Given::Value(address.to_string());
-    }
-    // A link-local address may carry its interface: fe80::1%eth0.
-    if let Some((address, zone)) = bare.split_once('%')
-        && address.parse::<std::net::Ipv6Addr>().is_ok()
-        && !zone.is_empty()
-        && zone
-            .chars()
-            .all(|character| character.is_ascii_alphanumeric() || "._-".contains(character))
-    {
-        return Given::Value(bare.to_owned());
-    }
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let trimmed = host.strip_suffix('.').unwrap_or(&host);
-    let looks_like_an_address = trimmed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if trimmed.split('.').all(is_label) && !looks_like_an_address {
-        return Given::Value(host.to_ascii_lowercase());
+    if let Some(host) = host_of(&host) {
+        return Given::Value(host);
     }
     form.refuse(name, Fault::host());
     Given::Absent
