@@ -21,7 +21,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("live", &["model"]),
     ("backup", &["model", "store"]),
     ("sheet", &["model", "store", "alert"]),
-    ("import", &["model", "store"]),
+    ("import", &["model", "store", "roster"]),
     ("roster", &["model"]),
     ("config", &["model"]),
     ("log", &["config"]),
@@ -30,6 +30,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "api",
         &[
             "model", "store", "alert", "live", "ingest", "collect", "backup", "sheet", "roster",
+            "import",
         ],
     ),
     ("grpc", &["model", "store", "alert", "live", "ingest", "collect"]),

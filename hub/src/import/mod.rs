@@ -5,6 +5,7 @@
 //! there already is counted and left. So the same file may be brought in twice, or after a run that
 //! was cut short.
 
+pub mod fleet;
 mod read;
 mod report;
 

@@ -76,7 +76,8 @@ impl Files for Uploaded<'_> {
 }
 
 /// What follows the last slash.
-pub(super) fn last_part(path: &str) -> &str {
+#[must_use]
+pub fn last_part(path: &str) -> &str {
     path.rsplit(['/', '\\']).next().unwrap_or(path)
 }
 
@@ -89,7 +90,8 @@ pub fn is_private_key(text: &str) -> bool {
 }
 
 /// Whether a name fits a pattern with `*` and `?`, as `ssh_config(5)` means them.
-pub(super) fn glob(pattern: &str, name: &str) -> bool {
+#[must_use]
+pub fn glob(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut at, mut matched) = (0, 0);
     // Where to go on when what follows the last star does not fit.

@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::model::{HostKey, Secret};
 
-pub use files::{File, Files, Uploaded, is_private_key};
+pub use files::{File, Files, Uploaded, glob, is_private_key, last_part as file_name};
 pub use plan::{Action, Defaults, FieldChange, Jump, Login, Plan, Row, plan};
 pub use read::{Hosts, read};
 pub use remark::{Remark, RemarkCode};
@@ -144,6 +144,20 @@ pub struct KeyFile {
     pub path: String,
     /// What is in it; `None`: it was not given.
     pub text: Option<Secret>,
+    /// Its public half, once [`Hosts::check_keys`] has looked at it.
+    pub public_key: Option<HostKey>,
+}
+
+impl KeyFile {
+    /// A key that nobody has looked at yet.
+    #[must_use]
+    pub fn new(path: impl Into<String>, text: Option<Secret>) -> Self {
+        Self {
+            path: path.into(),
+            text,
+            public_key: None,
+        }
+    }
 }
 
 /// One host on the way to another.

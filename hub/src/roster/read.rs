@@ -6,7 +6,7 @@ use super::{
     Candidate, File, Files, Format, MOST_HOSTS, Remark, detect::format_of, files::glob, files::last_part, inventory,
     known_hosts::KnownHosts, list, ssh_config, table,
 };
-use crate::model::Secret;
+use crate::model::{HostKey, Secret};
 
 /// What was read out of some texts.
 #[derive(Debug, Default)]
@@ -30,31 +30,35 @@ impl Hosts {
         self.remarks.extend(other.remarks);
     }
 
-    /// Looks at every private key once. `check` says what is wrong with a key and its passphrase;
+    /// Looks at every private key once. `check` tells the public half of a key, or what is wrong with it and its passphrase;
     /// `passphrase` opens those that none stands beside.
     pub fn check_keys(
         &mut self,
         passphrase: Option<&Secret>,
-        mut check: impl FnMut(&Secret, Option<&Secret>) -> Result<(), String>,
+        mut check: impl FnMut(&Secret, Option<&Secret>) -> Result<HostKey, String>,
     ) {
-        let mut known: HashMap<(String, Option<String>), Result<bool, String>> = HashMap::new();
+        let mut known: HashMap<(String, Option<String>), Result<(HostKey, bool), String>> = HashMap::new();
         for candidate in &mut self.candidates {
-            let Some(key) = &candidate.key else { continue };
+            let Some(key) = &mut candidate.key else { continue };
             let Some(text) = &key.text else { continue };
             let of = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());
             let own = candidate.passphrase.clone();
             let outcome = known
                 .entry((text.expose().to_owned(), of(&own)))
                 .or_insert_with(|| match check(text, own.as_ref()) {
-                    Ok(()) => Ok(false),
+                    Ok(public_key) => Ok((public_key, false)),
                     Err(reason) => match passphrase.filter(|_| own.is_none()) {
-                        Some(common) => check(text, Some(common)).map(|()| true),
+                        Some(common) => check(text, Some(common)).map(|public_key| (public_key, true)),
                         None => Err(reason),
                     },
                 });
             match outcome {
-                Ok(false) => {}
-                Ok(true) => candidate.passphrase = passphrase.cloned(),
+                Ok((public_key, is_common)) => {
+                    key.public_key = Some(public_key.clone());
+                    if *is_common {
+                        candidate.passphrase = passphrase.cloned();
+                    }
+                }
                 Err(reason) => {
                     let remark = Remark::bad_key(&key.path, reason);
                     candidate.remarks.push(remark.at(&candidate.place));

@@ -409,7 +409,7 @@ impl<'a> Config<'a> {
             match self.files.open(&path).into_iter().next() {
                 Some(file) => {
                     let text = Some(Secret::new(file.text.to_string()));
-                    candidate.key = Some(KeyFile { path, text });
+                    candidate.key = Some(KeyFile::new(path, text));
                     return;
                 }
                 None => {
@@ -417,7 +417,7 @@ impl<'a> Config<'a> {
                 }
             }
         }
-        candidate.key = missing.map(|path| KeyFile { path, text: None });
+        candidate.key = missing.map(|path| KeyFile::new(path, None));
     }
 }
 

@@ -215,16 +215,10 @@ fn row(record: &csv::StringRecord, columns: &[Option<Column>], place: Place, fil
 /// A cell with the key itself, or with the name of its file.
 fn key(text: &str, files: &dyn Files) -> KeyFile {
     if is_private_key(text) {
-        return KeyFile {
-            path: "ssh_key".to_owned(),
-            text: Some(Secret::new(format!("{text}\n"))),
-        };
+        return KeyFile::new("ssh_key", Some(Secret::new(format!("{text}\n"))));
     }
     let found = files.open(text).into_iter().next();
-    KeyFile {
-        path: text.to_owned(),
-        text: found.map(|file| Secret::new(file.text.to_string())),
-    }
+    KeyFile::new(text, found.map(|file| Secret::new(file.text.to_string())))
 }
 
 /// A name of a server may hold spaces, which an address may not.

@@ -279,6 +279,22 @@ impl Store {
     ) -> Result<Credential> {
         let mut write = self.write().await?;
         let connection = write.connection()?;
+        let credential = self
+            .insert_credential(connection, spec, secrets, actor, now)
+            .await?;
+        write.commit().await?;
+        Ok(credential)
+    }
+
+    /// The same within a transaction.
+    pub(super) async fn insert_credential(
+        &self,
+        connection: &mut SqliteConnection,
+        spec: &CredentialSpec,
+        secrets: &SecretChange,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<Credential> {
         let inserted = sqlx::query_scalar(
             "INSERT INTO credential (name, kind, ssh_user, agent_key, created_at, updated_at)
              VALUES (?, ?, ?, ?, ?5, ?5) RETURNING id",
@@ -294,7 +310,6 @@ impl Store {
         self.write_shared_secrets(connection, id, secrets).await?;
         let credential = existing(connection, id).await?;
         insert_event(connection, &happened(&credential, "created", actor, now)).await?;
-        write.commit().await?;
         Ok(credential)
     }
 

@@ -23,7 +23,7 @@ pub(super) const PASSWORD: &str = "password";
 pub(super) const PRIVATE_KEY: &str = "private key";
 pub(super) const PASSPHRASE: &str = "passphrase";
 
-const SELECT: &str = "SELECT id, name, ip, ssh_port, ssh_user, transport, interval_seconds, jump_server_id, \
+pub(super) const SELECT: &str = "SELECT id, name, ip, ssh_port, ssh_user, transport, interval_seconds, jump_server_id, \
      credential_id, credential_name, credential_kind, credential_user, tags, group_name, cpu_warning_percent, cpu_critical_percent, memory_warning_percent, \
      memory_critical_percent, disk_warning_percent, disk_critical_percent, enabled, \
      password IS NOT NULL AS has_password, private_key IS NOT NULL AS has_key, \
@@ -31,7 +31,7 @@ const SELECT: &str = "SELECT id, name, ip, ssh_port, ssh_user, transport, interv
      LEFT JOIN (SELECT id AS shared_id, name AS credential_name, kind AS credential_kind, \
                 ssh_user AS credential_user FROM credential) ON shared_id = credential_id";
 
-fn server_of(row: &SqliteRow) -> Result<Server> {
+pub(super) fn server_of(row: &SqliteRow) -> Result<Server> {
     let threshold = |warning, critical| {
         Ok::<_, sqlx::Error>(Threshold {
             warning_percent: row.try_get(warning)?,
@@ -114,7 +114,7 @@ pub(super) fn happened(kind: EventKind, server: &Server, actor: &Actor, now: Tim
     }
 }
 
-fn pinned(server: &Server, host_key: Option<&HostKey>, actor: &Actor, now: Timestamp) -> Event {
+pub(super) fn pinned(server: &Server, host_key: Option<&HostKey>, actor: &Actor, now: Timestamp) -> Event {
     Event {
         details: serde_json::json!({
             "name": server.spec.name,
@@ -125,7 +125,7 @@ fn pinned(server: &Server, host_key: Option<&HostKey>, actor: &Actor, now: Times
 }
 
 /// Refuses a jump host that does not exist or whose own chain comes back to `id`.
-async fn check_jump_chain(
+pub(super) async fn check_jump_chain(
     connection: &mut SqliteConnection,
     id: Option<ServerId>,
     jump: Option<ServerId>,
@@ -154,7 +154,7 @@ async fn check_jump_chain(
 }
 
 /// Refuses a shared credential that does not exist.
-async fn check_credential(connection: &mut SqliteConnection, spec: &ServerSpec) -> Result<()> {
+pub(super) async fn check_credential(connection: &mut SqliteConnection, spec: &ServerSpec) -> Result<()> {
     let Some(id) = spec.credential_id else {
         return Ok(());
     };
@@ -228,7 +228,7 @@ pub(super) async fn write_spec(
     }
 }
 
-async fn write_host_key(
+pub(super) async fn write_host_key(
     connection: &mut SqliteConnection,
     id: ServerId,
     host_key: Option<&HostKey>,
@@ -318,7 +318,7 @@ impl Store {
         Ok(())
     }
 
-    async fn write_secrets(
+    pub(super) async fn write_secrets(
         &self,
         connection: &mut SqliteConnection,
         id: ServerId,

@@ -222,10 +222,8 @@ fn candidate(host: &Host, variables: &Variables, files: &dyn Files) -> Candidate
     }
     if let Some(variable) = plain(&["ansible_ssh_private_key_file", "ansible_private_key_file"]) {
         let found = files.open(&variable.text).into_iter().next();
-        candidate.key = Some(KeyFile {
-            path: variable.text,
-            text: found.map(|file| Secret::new(file.text.to_string())),
-        });
+        let text = found.map(|file| Secret::new(file.text.to_string()));
+        candidate.key = Some(KeyFile::new(variable.text, text));
     }
     for name in ["ansible_ssh_common_args", "ansible_ssh_extra_args"] {
         if candidate.jumps.is_some() {
