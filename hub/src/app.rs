@@ -27,6 +27,7 @@ use crate::{
     model::{Event, EventKind, Timestamp},
     store::{Ages, DatabaseLock, MasterKey, Store},
 };
+pub(crate) use first_start::hub_key;
 pub(crate) use listen::{agent_settings, base_url};
 use targets::TargetsTask;
 use tasks::{Signals, Tasks};

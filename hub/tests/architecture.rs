@@ -21,7 +21,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("live", &["model"]),
     ("backup", &["model", "store"]),
     ("sheet", &["model", "store", "alert"]),
-    ("import", &["model", "store", "roster"]),
+    ("import", &["model", "store", "collect", "roster"]),
     ("roster", &["model"]),
     ("config", &["model"]),
     ("log", &["config"]),

@@ -24,7 +24,7 @@ pub(super) async fn enrol_this_machine(store: &Store) -> anyhow::Result<()> {
 }
 
 /// The hub's own SSH key, made the first time.
-pub(super) async fn hub_key(store: &Store) -> anyhow::Result<HubKey> {
+pub(crate) async fn hub_key(store: &Store) -> anyhow::Result<HubKey> {
     if store.hub_key().await?.is_none() {
         let (_, text) = HubKey::generate().context("the hub's own SSH key cannot be made")?;
         store.put_hub_key(&text, Timestamp::now()).await?;

@@ -1,16 +1,17 @@
-//! `import`: takes over what the original Python system kept. Refuses while a hub runs: it would
-//! not know of the new servers' alerts, and both would write at once.
+//! `import`: takes over what the original Python system kept (refused while a hub runs: it would not
+//! know of the new servers' alerts, and both would write at once), or a fleet that another program
+//! knows ([`import_fleet`]).
 
 use std::{
-    io::{IsTerminal as _, Write as _},
-    path::PathBuf,
+    io::{IsTerminal as _, Read as _, Write as _},
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use super::{actor, columns, print};
+use super::{actor, columns, import_fleet, print};
 use crate::{
     config::Config,
     import::{self, Counts, Report, Settings},
@@ -19,22 +20,29 @@ use crate::{
 };
 
 pub(super) const EXAMPLES: &str = "Examples:
-  gander-hub import --from-monitor /opt/monitor/monitor.db --dry-run      only say what would be taken over
-  gander-hub import --from-monitor /opt/monitor/monitor.db --timezone Asia/Shanghai
-  gander-hub import --from-monitor /opt/monitor/monitor.db --json > report.json
+  gander-hub import ~/.ssh/config --dry-run                       what would be added, changed or skipped, and why
+  gander-hub import ~/.ssh/config ~/.ssh/known_hosts --test --yes      with the host keys that are known already
+  gander-hub import inventory.yml --user deploy --key ~/.ssh/id_fleet --tag prod
+  gander-hub import fleet.csv --group web --interval 15
+  gander-hub import /opt/monitor/monitor.db --dry-run             the original system's servers, samples and alerts
+  gander-hub import --from-monitor /opt/monitor/monitor.db --timezone Asia/Shanghai --json > report.json
 
-Servers come with their passwords (sealed with this hub's master key), every sample and every alert. A server
-whose name is taken already stays as it is. Running it twice adds nothing twice. Stop the hub first.";
+What a file is, is told from its contents: an OpenSSH client configuration, known_hosts, an Ansible inventory (INI or
+YAML), a table (CSV), a list of addresses, or the original system's database. Servers are added and changed all
+together or not at all; log-ins and pinned host keys of enrolled servers stay as they are. The hub may run meanwhile,
+except for the original system's database: stop it for that. Running it twice adds nothing twice.";
 
 #[derive(Args)]
 pub(super) struct Options {
+    #[command(flatten)]
+    fleet: import_fleet::Options,
     /// The original system's database
-    #[arg(long, value_name = "FILE")]
-    from_monitor: PathBuf,
-    /// Only say what would be taken over
+    #[arg(long, value_name = "FILE", conflicts_with = "files")]
+    from_monitor: Option<PathBuf>,
+    /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
-    /// What its times mean that name no zone: UTC, local, or a name such as Asia/Shanghai
+    /// What times of the original system mean that name no zone: UTC, local, or a name such as Asia/Shanghai
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     timezone: String,
     /// The report as JSON
@@ -43,9 +51,25 @@ pub(super) struct Options {
 }
 
 pub(super) async fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    let path = match (&options.from_monitor, options.fleet.files.as_slice()) {
+        (Some(path), _) => path.clone(),
+        (None, [path]) if is_database(path) => path.clone(),
+        _ => return import_fleet::run(config, &options.fleet, options.dry_run, options.json).await,
+    };
+    from_monitor(config, &path, &options).await
+}
+
+/// Whether a file is an SQLite database, by its first bytes.
+fn is_database(path: &Path) -> bool {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let mut first = [0; 16];
+    std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut first).is_ok()) && first == *MAGIC
+}
+
+async fn from_monitor(config: &Config, path: &Path, options: &Options) -> anyhow::Result<()> {
     let time_zone = zone(&options.timezone)?;
-    if !options.from_monitor.exists() {
-        anyhow::bail!("there is no file {}", options.from_monitor.display());
+    if !path.exists() {
+        anyhow::bail!("there is no file {}", path.display());
     }
     let _lock = DatabaseLock::take(&config.database_path)?;
     let key = MasterKey::load_or_create(&config.master_key_path())?;
@@ -60,7 +84,6 @@ pub(super) async fn run(config: &Config, options: Options) -> anyhow::Result<()>
             let _ = write!(std::io::stderr(), "\r{} samples read ", report.samples.found);
         }
     };
-    let path = &options.from_monitor;
     let imported = import::import(&store, path, &settings, &actor(), Timestamp::now(), progress).await;
     store.close().await;
     if is_watched {

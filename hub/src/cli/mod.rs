@@ -12,6 +12,7 @@ mod credential;
 mod export;
 mod health;
 mod import;
+mod import_fleet;
 mod password;
 mod restore;
 mod settings;
@@ -96,7 +97,8 @@ enum Command {
     /// Write samples, series or alerts into an Excel, CSV or Parquet file; works while the hub runs
     #[command(after_help = export::EXAMPLES)]
     Export(export::Options),
-    /// Bring in the servers, values and alerts of the original Python system
+    /// Bring in a fleet: an OpenSSH configuration, known_hosts, an Ansible inventory, a table, or the
+    /// original Python system's database
     #[command(after_help = import::EXAMPLES)]
     Import(import::Options),
     /// Print the description of the REST interface (OpenAPI, JSON)

@@ -8,6 +8,7 @@
 pub mod fleet;
 mod read;
 mod report;
+pub mod ways;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
