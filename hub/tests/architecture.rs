@@ -29,8 +29,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "api",
         &[
-            "model", "store", "alert", "live", "ingest", "collect", "backup", "sheet", "roster",
-            "import",
+            "model", "store", "alert", "live", "ingest", "collect", "backup", "sheet", "roster", "import",
         ],
     ),
     ("grpc", &["model", "store", "alert", "live", "ingest", "collect"]),

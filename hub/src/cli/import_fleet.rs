@@ -144,7 +144,15 @@ async fn with_store(
         note("nothing was written");
         return Ok(());
     }
-    let applied = fleet::apply(store, &hosts, (&defaults, &login), &selection, &actor(), Timestamp::now()).await?;
+    let applied = fleet::apply(
+        store,
+        &hosts,
+        (&defaults, &login),
+        &selection,
+        &actor(),
+        Timestamp::now(),
+    )
+    .await?;
     match applied {
         Ok(receipt) if json => print(&serde_json::to_string_pretty(&json!({
             "added": receipt.added.len(),
@@ -182,7 +190,10 @@ fn agreed(number: usize) -> anyhow::Result<bool> {
 
 fn read(options: &Options) -> anyhow::Result<Hosts> {
     let format = options.format.as_deref().and_then(|wanted| {
-        Format::ALL.iter().find(|(name, _)| *name == wanted).map(|(_, format)| *format)
+        Format::ALL
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, format)| *format)
     });
     let mut texts = Vec::new();
     for path in &options.files {
@@ -190,13 +201,21 @@ fn read(options: &Options) -> anyhow::Result<Hosts> {
         file.format = format.filter(|_| !roster::is_private_key(&file.text));
         texts.push(file);
     }
-    let first = options.files.first().and_then(|path| path.parent()).unwrap_or(Path::new("."));
+    let first = options
+        .files
+        .first()
+        .and_then(|path| path.parent())
+        .unwrap_or(Path::new("."));
     let disk = Disk {
         directory: first.to_owned(),
         home: std::env::var_os("HOME").map(PathBuf::from),
     };
     let mut hosts = roster::read(&texts, &disk);
-    let passphrase = options.key_passphrase_file.as_deref().map(secret_in).transpose()?;
+    let passphrase = options
+        .key_passphrase_file
+        .as_deref()
+        .map(secret_in)
+        .transpose()?;
     fleet::check_keys(&mut hosts, passphrase.as_ref(), |key, passphrase| {
         parse_private_key(key, passphrase)
             .map(|info| info.public_key)
@@ -221,16 +240,22 @@ fn secret_in(path: &Path) -> anyhow::Result<Secret> {
 }
 
 fn login(options: &Options) -> anyhow::Result<SshCredential> {
-    let passphrase = options.key_passphrase_file.as_deref().map(secret_in).transpose()?;
+    let passphrase = options
+        .key_passphrase_file
+        .as_deref()
+        .map(secret_in)
+        .transpose()?;
     let mut login = SshCredential {
         password: options.password_file.as_deref().map(secret_in).transpose()?,
         ..SshCredential::default()
     };
     if let Some(path) = &options.key {
         let file = open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let opens = |passphrase: Option<&Secret>| parse_private_key(&file.text, passphrase.map(Secret::expose));
+        let opens =
+            |passphrase: Option<&Secret>| parse_private_key(&file.text, passphrase.map(Secret::expose));
         if opens(None).is_err() {
-            opens(passphrase.as_ref()).map_err(|error| anyhow::anyhow!("--key {}: {}", path.display(), error.message))?;
+            opens(passphrase.as_ref())
+                .map_err(|error| anyhow::anyhow!("--key {}: {}", path.display(), error.message))?;
             login.passphrase = passphrase;
         }
         login.private_key = Some(Secret::new(file.text.to_string()));
@@ -262,7 +287,9 @@ impl Files for Disk {
             }
             let mut fitting = Vec::new();
             for directory in &found {
-                let Ok(entries) = std::fs::read_dir(directory) else { continue };
+                let Ok(entries) = std::fs::read_dir(directory) else {
+                    continue;
+                };
                 for entry in entries.flatten() {
                     let name = entry.file_name();
                     let name = name.to_string_lossy();
@@ -347,7 +374,13 @@ fn reachable(plan: &Plan, proved: &BTreeMap<usize, HostKey>) -> BTreeSet<usize> 
 
 /// The plan as a table.
 fn as_text(plan: &Plan) -> String {
-    let mut rows = vec![vec!["".to_owned(), "NAME".into(), "ADDRESS".into(), "THROUGH".into(), "WHY, OR WHAT".into()]];
+    let mut rows = vec![vec![
+        "".to_owned(),
+        "NAME".into(),
+        "ADDRESS".into(),
+        "THROUGH".into(),
+        "WHY, OR WHAT".into(),
+    ]];
     for row in &plan.rows {
         let spec = &row.spec;
         let address = if spec.ssh_user.is_empty() {
@@ -358,7 +391,14 @@ fn as_text(plan: &Plan) -> String {
         let mut notes: Vec<String> = row
             .changes
             .iter()
-            .map(|change| format!("{}: {} → {}", change.field, shown(&change.from), shown(&change.to)))
+            .map(|change| {
+                format!(
+                    "{}: {} → {}",
+                    change.field,
+                    shown(&change.from),
+                    shown(&change.to)
+                )
+            })
             .collect();
         notes.extend(row.remarks.iter().map(|remark| match &remark.place {
             Some(place) => format!("{} ({}:{})", remark.message, place.file, place.line),

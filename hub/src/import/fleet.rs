@@ -7,7 +7,8 @@ use crate::{
     model::{Actor, CredentialId, HostKey, Secret, Timestamp, server::ServerSpec, server::SshCredential},
     roster::{Action, Defaults, Hosts, Jump, KeyFile, Login, Plan, Row, file_name, plan},
     store::{
-        ChangedServer, FleetChange, FleetReceipt, NewCredential, NewLogin, NewServer, Store, StoreError, Through,
+        ChangedServer, FleetChange, FleetReceipt, NewCredential, NewLogin, NewServer, Store, StoreError,
+        Through,
     },
 };
 
@@ -67,7 +68,11 @@ pub async fn apply(
 ) -> Result<Result<FleetReceipt, Refused>, StoreError> {
     let decide = |enrolled: &[crate::model::Server]| {
         let plan = plan(hosts, enrolled, defaults);
-        if selection.digest.as_ref().is_some_and(|digest| *digest != plan.digest()) {
+        if selection
+            .digest
+            .as_ref()
+            .is_some_and(|digest| *digest != plan.digest())
+        {
             return Err(Refused::Stale(Box::new(plan)));
         }
         change_of(&plan, login, selection)
@@ -141,11 +146,12 @@ fn login_of(
         },
         Login::Own {
             password: None,
-            key: Some(KeyFile {
-                text: Some(text),
-                public_key: Some(public_key),
-                path,
-            }),
+            key:
+                Some(KeyFile {
+                    text: Some(text),
+                    public_key: Some(public_key),
+                    path,
+                }),
             passphrase,
         } => {
             let index = *shared.entry(public_key.public_key.clone()).or_insert_with(|| {

@@ -33,5 +33,6 @@ pub fn host_of(text: &str) -> Option<String> {
     };
     let trimmed = text.strip_suffix('.').unwrap_or(text);
     let looks_like_an_address = trimmed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    (text.len() <= 253 && trimmed.split('.').all(is_label) && !looks_like_an_address).then(|| text.to_ascii_lowercase())
+    (text.len() <= 253 && trimmed.split('.').all(is_label) && !looks_like_an_address)
+        .then(|| text.to_ascii_lowercase())
 }

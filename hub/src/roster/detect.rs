@@ -46,9 +46,13 @@ pub(super) fn format_of(name: &str, text: &str) -> Format {
 
 /// `Host web-1`, `Match all`, `Include conf.d/*`.
 fn is_ssh_block(line: &str) -> bool {
-    let mut words = line.split(|c: char| c.is_whitespace() || c == '=').filter(|word| !word.is_empty());
+    let mut words = line
+        .split(|c: char| c.is_whitespace() || c == '=')
+        .filter(|word| !word.is_empty());
     let keyword = words.next().unwrap_or_default().to_ascii_lowercase();
-    matches!(keyword.as_str(), "host" | "match" | "include") && words.next().is_some() && !line.contains([',', ';'])
+    matches!(keyword.as_str(), "host" | "match" | "include")
+        && words.next().is_some()
+        && !line.contains([',', ';'])
         || keyword == "match" && words.next().is_some()
 }
 
@@ -62,7 +66,8 @@ fn is_known_host(line: &str) -> bool {
         words.next()
     };
     let key = words.next().unwrap_or_default();
-    algorithm.is_some_and(|word| word.starts_with("ssh-") || word.starts_with("ecdsa-") || word.starts_with("sk-"))
+    algorithm
+        .is_some_and(|word| word.starts_with("ssh-") || word.starts_with("ecdsa-") || word.starts_with("sk-"))
         && key.starts_with("AAAA")
 }
 
@@ -71,6 +76,8 @@ fn is_section(line: &str) -> bool {
         .and_then(|rest| rest.split_once(']'))
         .is_some_and(|(name, after)| {
             let after = after.trim();
-            !name.is_empty() && (after.is_empty() || after.starts_with('#')) && name.parse::<std::net::IpAddr>().is_err()
+            !name.is_empty()
+                && (after.is_empty() || after.starts_with('#'))
+                && name.parse::<std::net::IpAddr>().is_err()
         })
 }

@@ -85,7 +85,11 @@ pub fn last_part(path: &str) -> &str {
 #[must_use]
 pub fn is_private_key(text: &str) -> bool {
     let start = text.trim_start();
-    start.starts_with("-----BEGIN ") && start.lines().next().is_some_and(|line| line.contains("PRIVATE KEY-----"))
+    start.starts_with("-----BEGIN ")
+        && start
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains("PRIVATE KEY-----"))
         || start.starts_with("PuTTY-User-Key-File-")
 }
 

@@ -83,11 +83,18 @@ impl KnownHosts {
     /// The entries that hold a host.
     fn of(&self, name: &str, port: u16) -> Vec<usize> {
         let name = name.to_ascii_lowercase();
-        let full = if port == 22 { name } else { format!("[{name}]:{port}") };
+        let full = if port == 22 {
+            name
+        } else {
+            format!("[{name}]:{port}")
+        };
         let mut found: Vec<usize> = self.of_name.get(&full).cloned().unwrap_or_default();
         let fits = |index: &&usize| self.entries[**index].holds(&full);
         found.extend(self.patterns.iter().filter(fits));
-        let trials = self.trials.get().saturating_add(u32::try_from(self.hashed.len()).unwrap_or(u32::MAX));
+        let trials = self
+            .trials
+            .get()
+            .saturating_add(u32::try_from(self.hashed.len()).unwrap_or(u32::MAX));
         if trials <= MOST_TRIALS {
             self.trials.set(trials);
             found.extend(self.hashed.iter().filter(fits));
@@ -138,7 +145,9 @@ impl KnownHosts {
                 Names::Hashed { .. } => {
                     match hashed.get(&index) {
                         Some((name, port)) if seen.insert((name.clone(), *port)) => {
-                            hosts.candidates.push(self.candidate(&[(name.clone(), *port)], entry));
+                            hosts
+                                .candidates
+                                .push(self.candidate(&[(name.clone(), *port)], entry));
                         }
                         Some(_) => {}
                         None => unknown_hashes.push(Remark::hashed_host().at(&entry.place)),
@@ -242,12 +251,17 @@ fn entry(line: &str, place: Place) -> Result<Entry, Remark> {
         match marker {
             "@cert-authority" => return Err(Remark::cert_authority(first)),
             "@revoked" => is_revoked = true,
-            _ => return Err(Remark::bad_line("its marker is neither @cert-authority nor @revoked")),
+            _ => {
+                return Err(Remark::bad_line(
+                    "its marker is neither @cert-authority nor @revoked",
+                ));
+            }
         }
     }
     let key: Vec<&str> = words.take(2).collect();
-    let key = HostKey::parse(&key.join(" "))
-        .map_err(|reason| Remark::bad_line(format!("a line is \"name ssh-ed25519 AAAA…\"; the key {reason}")))?;
+    let key = HostKey::parse(&key.join(" ")).map_err(|reason| {
+        Remark::bad_line(format!("a line is \"name ssh-ed25519 AAAA…\"; the key {reason}"))
+    })?;
     let names = match first.strip_prefix("|1|") {
         None => Names::Plain(first.split(',').map(str::to_ascii_lowercase).collect()),
         Some(hashed) => {

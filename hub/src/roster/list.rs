@@ -49,7 +49,9 @@ pub(super) fn parse(file: &File) -> Hosts {
 fn one(hosts: &mut Hosts, word: &str, place: &Place) {
     let refused = |fix: &str| {
         let mut candidate = Candidate::new(word, place.clone());
-        candidate.remarks.push(Remark::bad_value("ip", word, fix).at(place));
+        candidate
+            .remarks
+            .push(Remark::bad_value("ip", word, fix).at(place));
         candidate
     };
     // `[2001:db8::1]:22` is no range.
@@ -63,7 +65,9 @@ fn one(hosts: &mut Hosts, word: &str, place: &Place) {
     };
     for name in names {
         let Some(hop) = hop(&name) else {
-            return hosts.candidates.push(refused("write user@host:port, host:port or host"));
+            return hosts
+                .candidates
+                .push(refused("write user@host:port, host:port or host"));
         };
         let mut candidate = Candidate::new(&hop.host, place.clone());
         candidate.state(Field::Ip, &hop.host);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    Candidate, File, Files, Format, MOST_HOSTS, Remark, detect::format_of, files::glob, files::last_part, inventory,
-    known_hosts::KnownHosts, list, ssh_config, table,
+    Candidate, File, Files, Format, MOST_HOSTS, Remark, detect::format_of, files::glob, files::last_part,
+    inventory, known_hosts::KnownHosts, list, ssh_config, table,
 };
 use crate::model::{HostKey, Secret};
 
@@ -100,10 +100,16 @@ pub fn read(texts: &[File], files: &dyn Files) -> Hosts {
 /// Which of the texts is included by another one, and so is no beginning of its own.
 fn included(texts: &[File], formats: &[Format]) -> Vec<bool> {
     let mut included = vec![false; texts.len()];
-    for (from, _) in formats.iter().enumerate().filter(|(_, format)| **format == Format::SshConfig) {
+    for (from, _) in formats
+        .iter()
+        .enumerate()
+        .filter(|(_, format)| **format == Format::SshConfig)
+    {
         let patterns = texts[from].text.lines().filter_map(|line| {
             let line = line.trim();
-            let rest = line.get(..7).filter(|word| word.eq_ignore_ascii_case("include"))?;
+            let rest = line
+                .get(..7)
+                .filter(|word| word.eq_ignore_ascii_case("include"))?;
             line.strip_prefix(rest)
         });
         let patterns: Vec<&str> = patterns
@@ -111,7 +117,8 @@ fn included(texts: &[File], formats: &[Format]) -> Vec<bool> {
             .filter(|pattern| !pattern.is_empty())
             .collect();
         for (to, file) in texts.iter().enumerate() {
-            let fits = |pattern: &&str| glob(pattern, &file.name) || glob(last_part(pattern), last_part(&file.name));
+            let fits =
+                |pattern: &&str| glob(pattern, &file.name) || glob(last_part(pattern), last_part(&file.name));
             if to != from && patterns.iter().any(fits) {
                 included[to] = true;
             }

@@ -128,7 +128,10 @@ impl Remark {
     }
 
     pub(super) fn already_there() -> Self {
-        Self::new(RemarkCode::AlreadyThere, "it is enrolled already, and nothing differs")
+        Self::new(
+            RemarkCode::AlreadyThere,
+            "it is enrolled already, and nothing differs",
+        )
     }
 
     pub(super) fn enrolled_as(name: &str) -> Self {
@@ -173,7 +176,9 @@ impl Remark {
 
     pub(super) fn missing_key(path: &str) -> Self {
         let path = short(path);
-        let message = format!("its key {path} was not given: give the file too, or it is logged in to with what is chosen for all");
+        let message = format!(
+            "its key {path} was not given: give the file too, or it is logged in to with what is chosen for all"
+        );
         Self::new(RemarkCode::MissingKey, message).with("path", path)
     }
 
@@ -250,7 +255,13 @@ pub(super) fn short(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .take(80)
-        .map(|character| if character.is_control() { '\u{fffd}' } else { character })
+        .map(|character| {
+            if character.is_control() {
+                '\u{fffd}'
+            } else {
+                character
+            }
+        })
         .collect();
     if text.chars().nth(80).is_some() {
         shown.push('…');

@@ -20,7 +20,11 @@ pub(super) fn words(line: &str) -> Result<Vec<String>, &'static str> {
             match characters.next() {
                 None if quote.is_some() => return Err("a quote is opened and not closed"),
                 None => break,
-                Some('\\') if characters.peek().is_some_and(|next| matches!(next, '"' | '\'' | '\\')) => {
+                Some('\\')
+                    if characters
+                        .peek()
+                        .is_some_and(|next| matches!(next, '"' | '\'' | '\\')) =>
+                {
                     word.extend(characters.next());
                 }
                 Some(character) if Some(character) == quote => quote = None,
@@ -68,7 +72,8 @@ pub(super) fn hop(text: &str) -> Option<Hop> {
         Some("") if is_uri => None,
         Some(port) => Some(port.parse().ok().filter(|port| *port > 0)?),
     };
-    let is_fine = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control() || "/,\"'".contains(c));
+    let is_fine = !host.is_empty()
+        && !host.contains(|c: char| c.is_whitespace() || c.is_control() || "/,\"'".contains(c));
     is_fine.then(|| Hop {
         user,
         host: host.to_owned(),
@@ -155,7 +160,8 @@ pub(super) fn expand(pattern: &str, most: usize) -> Result<Vec<String>, String> 
         let Some((range, tail)) = after.split_once(']') else {
             return Err("a [ is not closed".to_owned());
         };
-        let values = values_of(range).ok_or_else(|| format!("[{range}] is no range like [01:50] or [a:f]"))?;
+        let values =
+            values_of(range).ok_or_else(|| format!("[{range}] is no range like [01:50] or [a:f]"))?;
         if values.len().saturating_mul(names.len()) > most {
             return Err(format!("it stands for more than {most} hosts"));
         }
@@ -202,7 +208,11 @@ fn values_of(range: &str) -> Option<Vec<String>> {
     if end < start || end - start > 1_000_000 {
         return None;
     }
-    let width = if first.len() > 1 && first.starts_with('0') { first.len() } else { 0 };
+    let width = if first.len() > 1 && first.starts_with('0') {
+        first.len()
+    } else {
+        0
+    };
     Some(
         (start..=end)
             .step_by(step)

@@ -121,7 +121,9 @@ impl Reader<'_> {
                 file: file.name.clone(),
                 line: number,
             };
-            let Some((keyword, arguments)) = split(text) else { continue };
+            let Some((keyword, arguments)) = split(text) else {
+                continue;
+            };
             let words = match words(arguments) {
                 Ok(words) if !words.is_empty() => words,
                 Ok(_) => {
@@ -149,12 +151,17 @@ impl Reader<'_> {
                 "include" => {
                     // What is included stands in the place of the line, under the conditions there.
                     let conditions = block.conditions.clone();
-                    self.blocks.push(std::mem::replace(&mut block, begin(conditions.clone())));
+                    self.blocks
+                        .push(std::mem::replace(&mut block, begin(conditions.clone())));
                     for pattern in &words {
                         self.include(pattern, &conditions, depth, &place);
                     }
                 }
-                _ => block.lines.push(Line { keyword, words, place }),
+                _ => block.lines.push(Line {
+                    keyword,
+                    words,
+                    place,
+                }),
             }
         }
         self.blocks.push(block);
@@ -285,7 +292,9 @@ impl<'a> Config<'a> {
             }
             // A fleet's configuration is mostly blocks of one name: those are looked up, not tried.
             let names = block.conditions.iter().find_map(|condition| match &**condition {
-                Condition::Host(words) if !words.iter().any(|word| word.contains(['*', '?', '!'])) => Some(words),
+                Condition::Host(words) if !words.iter().any(|word| word.contains(['*', '?', '!'])) => {
+                    Some(words)
+                }
                 _ => None,
             });
             match names {
@@ -379,7 +388,11 @@ impl<'a> Config<'a> {
             }
             Some(None) => {}
             None if line.keyword == "proxyjump" => {
-                let remark = Remark::bad_value("ProxyJump", &text, "write user@host:port, several with commas between");
+                let remark = Remark::bad_value(
+                    "ProxyJump",
+                    &text,
+                    "write user@host:port, several with commas between",
+                );
                 candidate.remarks.push(remark.at(&line.place));
             }
             None => {

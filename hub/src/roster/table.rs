@@ -2,10 +2,8 @@
 //! English and Chinese. The delimiter (comma, semicolon, tab) is told from the headings.
 
 use super::{
-    Candidate, Field, File, Hop, KeyFile, Files, MOST_HOSTS, Place, Remark,
-    files::is_private_key,
-    read::Hosts,
-    shell_words::hops,
+    Candidate, Field, File, Files, Hop, KeyFile, MOST_HOSTS, Place, Remark, files::is_private_key,
+    read::Hosts, shell_words::hops,
 };
 use crate::model::{HostKey, Secret};
 
@@ -24,32 +22,133 @@ enum Column {
 
 /// Headings, as [`folded`] writes them.
 const HEADINGS: &[(&[&str], Column)] = &[
-    (&["name", "server", "servername", "label", "名称", "名字", "服务器", "服务器名称", "主机名称"], Column::Name),
     (
         &[
-            "ip", "address", "host", "hostname", "ipaddress", "fqdn", "地址", "主机", "主机名", "ip地址", "服务器地址",
+            "name",
+            "server",
+            "servername",
+            "label",
+            "名称",
+            "名字",
+            "服务器",
+            "服务器名称",
+            "主机名称",
+        ],
+        Column::Name,
+    ),
+    (
+        &[
+            "ip",
+            "address",
+            "host",
+            "hostname",
+            "ipaddress",
+            "fqdn",
+            "地址",
+            "主机",
+            "主机名",
+            "ip地址",
+            "服务器地址",
         ],
         Column::Field(Field::Ip),
     ),
-    (&["sshport", "port", "端口", "ssh端口", "端口号"], Column::Field(Field::SshPort)),
     (
-        &["sshuser", "user", "username", "login", "account", "用户", "用户名", "账号", "ssh用户", "登录名"],
+        &["sshport", "port", "端口", "ssh端口", "端口号"],
+        Column::Field(Field::SshPort),
+    ),
+    (
+        &[
+            "sshuser",
+            "user",
+            "username",
+            "login",
+            "account",
+            "用户",
+            "用户名",
+            "账号",
+            "ssh用户",
+            "登录名",
+        ],
         Column::Field(Field::SshUser),
     ),
-    (&["sshpassword", "password", "pass", "密码", "口令", "ssh密码"], Column::Password),
-    (&["sshkey", "key", "keyfile", "identityfile", "privatekey", "密钥", "私钥", "密钥文件"], Column::Key),
-    (&["sshkeypassphrase", "passphrase", "keypassphrase", "密钥口令", "密钥密码"], Column::Passphrase),
-    (&["transport", "传输", "采集方式"], Column::Field(Field::Transport)),
-    (&["intervalseconds", "interval", "间隔", "间隔秒数", "采集间隔"], Column::Field(Field::IntervalSeconds)),
-    (&["group", "groupname", "组", "分组", "组名"], Column::Field(Field::Group)),
-    (&["enabled", "active", "启用", "是否启用"], Column::Field(Field::Enabled)),
+    (
+        &["sshpassword", "password", "pass", "密码", "口令", "ssh密码"],
+        Column::Password,
+    ),
+    (
+        &[
+            "sshkey",
+            "key",
+            "keyfile",
+            "identityfile",
+            "privatekey",
+            "密钥",
+            "私钥",
+            "密钥文件",
+        ],
+        Column::Key,
+    ),
+    (
+        &[
+            "sshkeypassphrase",
+            "passphrase",
+            "keypassphrase",
+            "密钥口令",
+            "密钥密码",
+        ],
+        Column::Passphrase,
+    ),
+    (
+        &["transport", "传输", "采集方式"],
+        Column::Field(Field::Transport),
+    ),
+    (
+        &["intervalseconds", "interval", "间隔", "间隔秒数", "采集间隔"],
+        Column::Field(Field::IntervalSeconds),
+    ),
+    (
+        &["group", "groupname", "组", "分组", "组名"],
+        Column::Field(Field::Group),
+    ),
+    (
+        &["enabled", "active", "启用", "是否启用"],
+        Column::Field(Field::Enabled),
+    ),
     (&["cputhreshold", "cpu阈值"], Column::Field(Field::CpuThreshold)),
-    (&["cpucriticalthreshold", "cpu严重阈值"], Column::Field(Field::CpuCriticalThreshold)),
-    (&["memorythreshold", "内存阈值"], Column::Field(Field::MemoryThreshold)),
-    (&["memorycriticalthreshold", "内存严重阈值"], Column::Field(Field::MemoryCriticalThreshold)),
-    (&["diskthreshold", "磁盘阈值"], Column::Field(Field::DiskThreshold)),
-    (&["diskcriticalthreshold", "磁盘严重阈值"], Column::Field(Field::DiskCriticalThreshold)),
-    (&["jump", "jumphost", "jumpserver", "proxyjump", "via", "bastion", "跳板机", "堡垒机", "跳板"], Column::Jump),
+    (
+        &["cpucriticalthreshold", "cpu严重阈值"],
+        Column::Field(Field::CpuCriticalThreshold),
+    ),
+    (
+        &["memorythreshold", "内存阈值"],
+        Column::Field(Field::MemoryThreshold),
+    ),
+    (
+        &["memorycriticalthreshold", "内存严重阈值"],
+        Column::Field(Field::MemoryCriticalThreshold),
+    ),
+    (
+        &["diskthreshold", "磁盘阈值"],
+        Column::Field(Field::DiskThreshold),
+    ),
+    (
+        &["diskcriticalthreshold", "磁盘严重阈值"],
+        Column::Field(Field::DiskCriticalThreshold),
+    ),
+    (
+        &[
+            "jump",
+            "jumphost",
+            "jumpserver",
+            "proxyjump",
+            "via",
+            "bastion",
+            "跳板机",
+            "堡垒机",
+            "跳板",
+        ],
+        Column::Jump,
+    ),
     (&["tags", "tag", "labels", "标签"], Column::Tags),
     (&["hostkey", "主机密钥"], Column::HostKey),
 ];
@@ -97,7 +196,10 @@ pub(super) fn is_heading(line: &str) -> bool {
 pub(super) fn parse(file: &File, files: &dyn Files) -> Hosts {
     let mut hosts = Hosts::default();
     let text = file.text.trim_start_matches('\u{feff}');
-    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let first = text
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -178,7 +280,9 @@ fn row(record: &csv::StringRecord, columns: &[Option<Column>], place: Place, fil
                 Some(number) => format!("{fix} (column {number})"),
                 None => fix.to_owned(),
             };
-            candidate.remarks.push(Remark::bad_value(field, value, fix).at(&place));
+            candidate
+                .remarks
+                .push(Remark::bad_value(field, value, fix).at(&place));
         };
         match column {
             Column::Name => text.clone_into(&mut candidate.name),
@@ -193,7 +297,11 @@ fn row(record: &csv::StringRecord, columns: &[Option<Column>], place: Place, fil
             }
             Column::Jump => match jumps(text) {
                 Some(hops) => candidate.jumps = Some(hops),
-                None => refuse("jump", text, "write the name of another server, or user@host:port"),
+                None => refuse(
+                    "jump",
+                    text,
+                    "write the name of another server, or user@host:port",
+                ),
             },
             Column::HostKey => match HostKey::parse(text) {
                 Ok(key) => candidate.host_keys.push(key),

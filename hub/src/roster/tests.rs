@@ -2,14 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::{Action, Defaults, Field, File, Format, Hosts, Jump, Login, Plan, RemarkCode, Uploaded, plan, read};
-use crate::model::{
-    HostKey, Server, ServerId, Timestamp, Transport,
-    server::ServerSpec,
+use super::{
+    Action, Defaults, Field, File, Format, Hosts, Jump, Login, Plan, RemarkCode, Uploaded, plan, read,
 };
+use crate::model::{HostKey, Server, ServerId, Timestamp, Transport, server::ServerSpec};
 
 const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
-const KEY_FILE: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nnot looked at here\n-----END OPENSSH PRIVATE KEY-----\n";
+const KEY_FILE: &str =
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nnot looked at here\n-----END OPENSSH PRIVATE KEY-----\n";
 
 fn hosts(files: &[(&str, &str)]) -> Hosts {
     let files: Vec<File> = files.iter().map(|(name, text)| File::new(*name, *text)).collect();
@@ -53,7 +53,10 @@ fn lines(plan: &Plan) -> Vec<String> {
                     Jump::Server(id) => format!(" through #{id}"),
                     Jump::Row(index) => format!(" through {}", plan.rows[index].spec.name),
                 };
-                format!("{} {}@{}:{}{way}", spec.name, spec.ssh_user, spec.ip, spec.ssh_port)
+                format!(
+                    "{} {}@{}:{}{way}",
+                    spec.name, spec.ssh_user, spec.ip, spec.ssh_port
+                )
             }
         })
         .collect()
@@ -124,18 +127,26 @@ fn includes_and_keys_are_found_among_what_was_given_and_named_when_missing() {
     );
     let plan = plan(&read, &[], &defaults());
     let row = plan.rows.iter().find(|row| row.action == Action::Add).unwrap();
-    let Login::Own { key: Some(key), .. } = &row.login else { panic!("{row:?}") };
+    let Login::Own { key: Some(key), .. } = &row.login else {
+        panic!("{row:?}")
+    };
     assert_eq!(key.path, "~/.ssh/id_fleet");
 
     let plan = planned(&all[..2], &[]);
     let row = plan.rows.iter().find(|row| row.action == Action::Add).unwrap();
-    assert_eq!((row.remarks[0].code, &row.login), (RemarkCode::MissingKey, &Login::Chosen));
+    assert_eq!(
+        (row.remarks[0].code, &row.login),
+        (RemarkCode::MissingKey, &Login::Chosen)
+    );
 }
 
 #[test]
 fn an_include_within_a_block_counts_for_that_block_alone() {
     let files = [
-        ("config", "Host a\n Include common\nHost b\n HostName 10.0.0.2\nHost *\n User late\n"),
+        (
+            "config",
+            "Host a\n Include common\nHost b\n HostName 10.0.0.2\nHost *\n User late\n",
+        ),
         ("common", "HostName 10.0.0.1\nUser early\n"),
     ];
     let mut texts: Vec<File> = files.iter().map(|(name, text)| File::new(*name, *text)).collect();
@@ -159,11 +170,24 @@ fn chains_and_circles_of_jump_hosts() {
     let circle = "Host a\n ProxyJump b\nHost b\n ProxyJump a\n";
     let plan = planned(&[("config", circle)], &[]);
     assert_eq!(lines(&plan), ["a: BadJump", "b: BadJump"]);
-    assert!(plan.rows[0].remarks[0].message.contains("a → b → a"), "{:?}", plan.rows[0]);
+    assert!(
+        plan.rows[0].remarks[0].message.contains("a → b → a"),
+        "{:?}",
+        plan.rows[0]
+    );
 
     let enrolled = [server(7, "gate", "192.0.2.7")];
-    let plan = planned(&[("config", "Host a\n ProxyJump gate\nHost b\n ProxyJump 192.0.2.7\n")], &enrolled);
-    let adds: Vec<_> = lines(&plan).into_iter().filter(|line| line.contains("through")).collect();
+    let plan = planned(
+        &[(
+            "config",
+            "Host a\n ProxyJump gate\nHost b\n ProxyJump 192.0.2.7\n",
+        )],
+        &enrolled,
+    );
+    let adds: Vec<_> = lines(&plan)
+        .into_iter()
+        .filter(|line| line.contains("through"))
+        .collect();
     assert_eq!(adds, ["a deploy@a:22 through #7", "b deploy@b:22 through #7"]);
 }
 
@@ -192,7 +216,10 @@ fn known_hosts_alone_are_hosts_and_beside_others_lend_their_keys() {
     let codes: Vec<_> = plan.remarks.iter().map(|remark| remark.code).collect();
     assert_eq!(codes, [RemarkCode::CertAuthority, RemarkCode::BadLine]);
 
-    let plan = planned(&[("config", "Host web-1\nHost other\n"), ("known_hosts", &text)], &[]);
+    let plan = planned(
+        &[("config", "Host web-1\nHost other\n"), ("known_hosts", &text)],
+        &[],
+    );
     assert_eq!(plan.rows[0].host_key, Some(HostKey::parse(ED25519).unwrap()));
     assert_eq!(plan.rows[1].host_key, None);
     assert_eq!(plan.rows.len(), 2);
@@ -202,9 +229,15 @@ fn hashed(name: &str) -> String {
     use base64::{Engine, prelude::BASE64_STANDARD};
     use hmac::{Hmac, KeyInit, Mac};
     let salt = [7u8; 20];
-    let mac = Hmac::<sha1::Sha1>::new_from_slice(&salt).unwrap().chain_update(name.as_bytes());
+    let mac = Hmac::<sha1::Sha1>::new_from_slice(&salt)
+        .unwrap()
+        .chain_update(name.as_bytes());
     let hash = mac.finalize().into_bytes();
-    format!("|1|{}|{}", BASE64_STANDARD.encode(salt), BASE64_STANDARD.encode(hash))
+    format!(
+        "|1|{}|{}",
+        BASE64_STANDARD.encode(salt),
+        BASE64_STANDARD.encode(hash)
+    )
 }
 
 #[test]
@@ -311,14 +344,22 @@ fn a_table_in_either_language_with_any_delimiter() {
     let plan = planned(&[("fleet.csv", text)], &[]);
     assert_eq!(
         lines(&plan),
-        ["一号 root@10.0.0.1:2222", "10.0.0.2 deploy@10.0.0.2:22", "三: BadValue"]
+        [
+            "一号 root@10.0.0.1:2222",
+            "10.0.0.2 deploy@10.0.0.2:22",
+            "三: BadValue"
+        ]
     );
     assert_eq!(plan.rows[0].spec.tags, ["a", "b"]);
     assert_eq!(plan.rows[0].spec.group.as_deref(), Some("前端"));
     assert!(matches!(&plan.rows[0].login, Login::Own { password: Some(word), .. } if word.expose() == "p"));
     let remark = &plan.rows[2].remarks[0];
     assert_eq!(remark.params["value"], "0");
-    assert!(remark.message.contains("from 1 to 65535 (column 3)"), "{}", remark.message);
+    assert!(
+        remark.message.contains("from 1 to 65535 (column 3)"),
+        "{}",
+        remark.message
+    );
     assert_eq!(remark.place.as_ref().unwrap().line, 4);
 
     let text = "Name,Host,SSH Port,colour,cpu_threshold,cpu_critical_threshold,via\na,10.0.0.1,,red,70,60,\nb,10.0.0.2,,,70,,a\n";
@@ -391,7 +432,10 @@ fn what_is_enrolled_changes_in_what_the_text_says_and_nothing_else() {
             "tags mine -> mine, new",
         ]
     );
-    let again = planned(&[("t.csv", "name,ip\nweb,10.0.0.1\nWEB2,10.0.0.1\n")], &[enrolled]);
+    let again = planned(
+        &[("t.csv", "name,ip\nweb,10.0.0.1\nWEB2,10.0.0.1\n")],
+        &[enrolled],
+    );
     assert_eq!(lines(&again), ["web: AlreadyThere", "WEB2: DuplicateOf"]);
 }
 
@@ -425,14 +469,21 @@ fn the_digest_follows_the_plan() {
     let table = [("t.csv", "name,ip\nweb,10.0.0.1\n")];
     let before = planned(&table, &[]);
     assert_eq!(before.digest(), planned(&table, &[]).digest());
-    assert_ne!(before.digest(), planned(&table, &[server(1, "web", "10.0.0.1")]).digest());
+    assert_ne!(
+        before.digest(),
+        planned(&table, &[server(1, "web", "10.0.0.1")]).digest()
+    );
 }
 
 #[test]
 fn anchors_within_anchors_are_bounded() {
     let mut text = String::from("a0: &a0 [x]\n");
     for index in 1..5_000 {
-        text.push_str(&format!("a{index}: &a{index} [*a{}, *a{}]\n", index - 1, index - 1));
+        text.push_str(&format!(
+            "a{index}: &a{index} [*a{}, *a{}]\n",
+            index - 1,
+            index - 1
+        ));
     }
     let read = hosts(&[("x.yml", &text)]);
     assert_eq!(read.remarks[0].code, RemarkCode::BadLine);

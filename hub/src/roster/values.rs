@@ -50,11 +50,15 @@ pub(super) fn stated(candidate: &Candidate, remarks: &mut Vec<Remark>) -> Option
     let stated = Stated {
         ip: ip.unwrap_or_default(),
         ssh_port: reader.number(Field::SshPort, 1..=65_535),
-        ssh_user: reader.read(Field::SshUser, "write a log-in name of 1 to 64 characters without spaces", |text| {
-            let is_fine = (1..=64).contains(&text.chars().count())
-                && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-            is_fine.then(|| text.to_owned())
-        }),
+        ssh_user: reader.read(
+            Field::SshUser,
+            "write a log-in name of 1 to 64 characters without spaces",
+            |text| {
+                let is_fine = (1..=64).contains(&text.chars().count())
+                    && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+                is_fine.then(|| text.to_owned())
+            },
+        ),
         transport: reader.read(Field::Transport, "write auto, ssh or agent", |text| {
             match text.to_ascii_lowercase().as_str() {
                 "auto" => Some(Transport::Auto),
@@ -139,7 +143,11 @@ impl Reader<'_> {
             && value < least
             && let Some(found) = self.candidate.fields.get(&critical)
         {
-            self.refuse(critical, found, &format!("write at least {least}, which is {}", warning.as_str()));
+            self.refuse(
+                critical,
+                found,
+                &format!("write at least {least}, which is {}", warning.as_str()),
+            );
         }
         pair
     }

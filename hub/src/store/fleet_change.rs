@@ -6,7 +6,8 @@ use sqlx::sqlite::SqliteConnection;
 use super::credentials::SecretChange;
 use super::events::insert_event;
 use super::servers::{
-    SELECT, check_credential, check_jump_chain, existing, happened, pinned, server_of, write_host_key, write_spec,
+    SELECT, check_credential, check_jump_chain, existing, happened, pinned, server_of, write_host_key,
+    write_spec,
 };
 use super::{Change, CredentialChange, Result, Store};
 use crate::model::credential::{CredentialKind, CredentialSpec};
@@ -130,7 +131,8 @@ impl Store {
             receipt.added.push(id);
         }
         for changed in &change.change {
-            self.change_one(connection, changed, &receipt.added, actor, now).await?;
+            self.change_one(connection, changed, &receipt.added, actor, now)
+                .await?;
             receipt.changed += 1;
         }
         cache.forget_servers();
@@ -158,10 +160,11 @@ impl Store {
         }
         let mut name = new.name.clone();
         for number in 2.. {
-            let is_taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM credential WHERE name = ?)")
-                .bind(&name)
-                .fetch_one(&mut *connection)
-                .await?;
+            let is_taken: bool =
+                sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM credential WHERE name = ?)")
+                    .bind(&name)
+                    .fetch_one(&mut *connection)
+                    .await?;
             if !is_taken {
                 break;
             }
@@ -179,7 +182,9 @@ impl Store {
             public_key: Change::Set(new.public_key.clone()),
             ..SecretChange::default()
         };
-        let made = self.insert_credential(connection, &spec, &secrets, actor, now).await?;
+        let made = self
+            .insert_credential(connection, &spec, &secrets, actor, now)
+            .await?;
         Ok((made.id, true))
     }
 
@@ -241,7 +246,11 @@ impl Store {
             write_host_key(connection, changed.id, changed.host_key.as_ref()).await?;
         }
         let server = existing(connection, changed.id).await?;
-        insert_event(connection, &happened(EventKind::ServerChanged, &server, actor, now)).await?;
+        insert_event(
+            connection,
+            &happened(EventKind::ServerChanged, &server, actor, now),
+        )
+        .await?;
         if changed.host_key.is_some() && server.host_key != before.host_key {
             insert_event(connection, &pinned(&server, server.host_key.as_ref(), actor, now)).await?;
         }

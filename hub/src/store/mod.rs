@@ -68,7 +68,9 @@ pub use check::{CheckReport, KeyFit, Problem, ProblemKind, check};
 pub use copy::{copy_database, free_bytes};
 pub use credentials::SecretChange;
 pub use error::StoreError;
-pub use fleet_change::{ChangedServer, FleetChange, FleetReceipt, NewCredential, NewLogin, NewServer, Through};
+pub use fleet_change::{
+    ChangedServer, FleetChange, FleetReceipt, NewCredential, NewLogin, NewServer, Through,
+};
 pub use fold::FoldReport;
 pub use layout::{MAX_LABEL_BYTES, MAX_SERIES};
 pub use lock::DatabaseLock;

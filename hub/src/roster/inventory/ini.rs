@@ -35,7 +35,9 @@ pub(in crate::roster) fn parse(file: &File, files: &dyn Files) -> Hosts {
                 "children" => Section::Children,
                 "vars" => Section::Variables,
                 other => {
-                    let fix = format!("a section is [group], [group:children] or [group:vars], not [{name}:{other}]");
+                    let fix = format!(
+                        "a section is [group], [group:children] or [group:vars], not [{name}:{other}]"
+                    );
                     inventory.refuse(Remark::bad_line(fix), &place);
                     Section::Unknown
                 }
@@ -68,7 +70,9 @@ fn host(inventory: &mut Inventory, group: &str, line: &str, place: &crate::roste
         Ok(words) => words,
         Err(reason) => return inventory.refuse(Remark::bad_line(reason), place),
     };
-    let Some((pattern, rest)) = words.split_first() else { return };
+    let Some((pattern, rest)) = words.split_first() else {
+        return;
+    };
     let (pattern, port) = with_port(pattern);
     let names = match inventory.expand(pattern) {
         Ok(names) => names,
@@ -80,13 +84,18 @@ fn host(inventory: &mut Inventory, group: &str, line: &str, place: &crate::roste
         match word.split_once('=') {
             Some((name, value)) => variables.push((name.to_owned(), value.to_owned())),
             None => {
-                let fix = format!("after a host stand variables like ansible_host=10.0.0.1, not \"{}\"", word.escape_debug());
+                let fix = format!(
+                    "after a host stand variables like ansible_host=10.0.0.1, not \"{}\"",
+                    word.escape_debug()
+                );
                 inventory.refuse(Remark::bad_line(fix), place);
             }
         }
     }
     for name in names {
-        let Some(host) = inventory.host(&name, group, place) else { return };
+        let Some(host) = inventory.host(&name, group, place) else {
+            return;
+        };
         for (name, text) in &variables {
             let (text, place) = (text.clone(), place.clone());
             host.variables.insert(name.clone(), Variable { text, place });
@@ -107,7 +116,10 @@ fn with_port(pattern: &str) -> (&str, Option<&str>) {
 
 fn unquoted(value: &str) -> &str {
     for quote in ['"', '\''] {
-        if let Some(inner) = value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
+        if let Some(inner) = value
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote))
+        {
             return inner;
         }
     }

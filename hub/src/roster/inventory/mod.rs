@@ -153,7 +153,13 @@ impl Inventory {
             let mut next: Vec<&str> = host.groups.iter().map(String::as_str).collect();
             while let Some(group) = next.pop() {
                 if groups.insert(group) {
-                    next.extend(parents.get(group).into_iter().flatten().filter(|name| **name != "all"));
+                    next.extend(
+                        parents
+                            .get(group)
+                            .into_iter()
+                            .flatten()
+                            .filter(|name| **name != "all"),
+                    );
                 }
             }
             // The deeper group overrides, and of equal ones the later by name, as in Ansible.
@@ -175,7 +181,11 @@ impl Inventory {
             if let Some(group) = deepest {
                 candidate.state(Field::Group, group);
             }
-            candidate.tags = order.iter().take(MOST_TAGS).map(|name| (*name).to_owned()).collect();
+            candidate.tags = order
+                .iter()
+                .take(MOST_TAGS)
+                .map(|name| (*name).to_owned())
+                .collect();
             hosts.candidates.push(candidate);
         }
         hosts
@@ -217,7 +227,10 @@ fn candidate(host: &Host, variables: &Variables, files: &dyn Files) -> Candidate
     if let Some(variable) = plain(&["ansible_password", "ansible_ssh_pass", "ansible_ssh_password"]) {
         candidate.password = Some(Secret::new(variable.text));
     }
-    if let Some(variable) = plain(&["ansible_ssh_private_key_passphrase", "ansible_private_key_passphrase"]) {
+    if let Some(variable) = plain(&[
+        "ansible_ssh_private_key_passphrase",
+        "ansible_private_key_passphrase",
+    ]) {
         candidate.passphrase = Some(Secret::new(variable.text));
     }
     if let Some(variable) = plain(&["ansible_ssh_private_key_file", "ansible_private_key_file"]) {
@@ -241,14 +254,21 @@ fn candidate(host: &Host, variables: &Variables, files: &dyn Files) -> Candidate
         }
     }
     if let Some(variable) = plain(&["ansible_connection"])
-        && !matches!(variable.text.as_str(), "ssh" | "smart" | "paramiko" | "paramiko_ssh" | "")
+        && !matches!(
+            variable.text.as_str(),
+            "ssh" | "smart" | "paramiko" | "paramiko_ssh" | ""
+        )
     {
         candidate
             .remarks
             .push(Remark::other_connection(&variable.text).at(&variable.place));
     }
     for (name, variable) in templates {
-        let shown = if is_secret(&name) { "…".to_owned() } else { short(&variable.text) };
+        let shown = if is_secret(&name) {
+            "…".to_owned()
+        } else {
+            short(&variable.text)
+        };
         let fix = "a template or a vault is filled in by Ansible alone; write the value (ansible-inventory --list shows it)";
         let remark = Remark::bad_value(&name, &shown, fix).at(&variable.place);
         candidate.remarks.push(remark);

@@ -60,7 +60,10 @@ pub(in crate::roster) fn parse(file: &File, files: &dyn Files) -> Hosts {
                         walk.group(name, group, None, 0);
                     }
                 }
-                _ => walk.refuse(root.line, "an inventory is groups, each with hosts, children and vars below it"),
+                _ => walk.refuse(
+                    root.line,
+                    "an inventory is groups, each with hosts, children and vars below it",
+                ),
             }
             inventory = walk.inventory;
         }
@@ -76,7 +79,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn refuse(&mut self, line: usize, fix: &str) {
-        self.inventory.refuse(Remark::bad_line(fix), &place(self.file, line));
+        self.inventory
+            .refuse(Remark::bad_line(fix), &place(self.file, line));
     }
 
     /// Whether one more node may be looked at.
@@ -111,7 +115,10 @@ impl Walk<'_> {
                         }
                     }
                     _ if value.is_nothing() => {}
-                    _ => self.refuse(value.line, "children are groups, each with a colon after its name"),
+                    _ => self.refuse(
+                        value.line,
+                        "children are groups, each with a colon after its name",
+                    ),
                 },
                 Some("vars") => {
                     for (variable, value) in self.variables(value) {
@@ -132,7 +139,10 @@ impl Walk<'_> {
         let hosts: Vec<(Rc<Node>, Rc<Node>)> = match &node.kind {
             Kind::Map(hosts) => hosts.clone(),
             // Not Ansible's own, but often written.
-            Kind::List(names) => names.iter().map(|name| (Rc::clone(name), Rc::clone(&nothing))).collect(),
+            Kind::List(names) => names
+                .iter()
+                .map(|name| (Rc::clone(name), Rc::clone(&nothing)))
+                .collect(),
             Kind::Scalar(_) if node.is_nothing() => Vec::new(),
             Kind::Scalar(_) => vec![(
                 Rc::new(Node {
@@ -161,7 +171,9 @@ impl Walk<'_> {
             let variables = self.variables(&value);
             let place = place(self.file, key.line);
             for name in names {
-                let Some(host) = self.inventory.host(&name, group, &place) else { return };
+                let Some(host) = self.inventory.host(&name, group, &place) else {
+                    return;
+                };
                 host.variables.extend(variables.iter().cloned());
             }
         }
@@ -254,7 +266,11 @@ fn tree(text: &str) -> Result<Option<Rc<Node>>, (usize, String)> {
                 }
                 let kind = if done.is_map {
                     let pairs = done.nodes.chunks_exact(2);
-                    Kind::Map(pairs.map(|pair| (Rc::clone(&pair[0]), Rc::clone(&pair[1]))).collect())
+                    Kind::Map(
+                        pairs
+                            .map(|pair| (Rc::clone(&pair[0]), Rc::clone(&pair[1])))
+                            .collect(),
+                    )
                 } else {
                     Kind::List(done.nodes)
                 };

@@ -11,7 +11,10 @@ use std::collections::HashMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Candidate, Field, Hosts, KeyFile, Place, Remark, RemarkCode, values::{Stated, stated}};
+use super::{
+    Candidate, Field, Hosts, KeyFile, Place, Remark, RemarkCode,
+    values::{Stated, stated},
+};
 use crate::model::{HostKey, Secret, Server, ServerId, Transport, server::ServerSpec};
 
 pub use ways::Jump;
@@ -229,9 +232,14 @@ impl<'a> Enrolled<'a> {
             let jump = spec.jump_server_id.map_or(Jump::None, Jump::Server);
             (spec.ip.clone(), spec.ssh_port, jump)
         };
-        let over_ssh = servers.iter().filter(|server| server.spec.transport != Transport::Local);
+        let over_ssh = servers
+            .iter()
+            .filter(|server| server.spec.transport != Transport::Local);
         Self {
-            by_name: servers.iter().map(|server| (server.spec.name.as_str(), server)).collect(),
+            by_name: servers
+                .iter()
+                .map(|server| (server.spec.name.as_str(), server))
+                .collect(),
             by_endpoint: over_ssh.map(|server| (endpoint(server), server)).collect(),
         }
     }
@@ -254,7 +262,12 @@ impl Planner<'_> {
             action: Action::Skip,
             server_id: None,
             same_as: None,
-            spec: ServerSpec::new(candidate.name.trim(), candidate.address(), "", self.defaults.transport),
+            spec: ServerSpec::new(
+                candidate.name.trim(),
+                candidate.address(),
+                "",
+                self.defaults.transport,
+            ),
             jump: Jump::None,
             login: Login::Chosen,
             host_key: None,
@@ -277,7 +290,9 @@ impl Planner<'_> {
             }
         };
         // A pattern is no host: nothing else about it is of interest.
-        let is_pattern = remarks.iter().any(|remark| remark.code == RemarkCode::PatternOnly);
+        let is_pattern = remarks
+            .iter()
+            .any(|remark| remark.code == RemarkCode::PatternOnly);
         let stated = if is_pattern {
             None
         } else {
@@ -299,7 +314,9 @@ impl Planner<'_> {
 
     /// The jump host as it will be: a row that is enrolled is that server, one that is left out is none.
     fn resolved(&self, jump: Option<Jump>, remarks: &mut Vec<Remark>) -> Option<Jump> {
-        let Some(Jump::Row(mut index)) = jump else { return jump };
+        let Some(Jump::Row(mut index)) = jump else {
+            return jump;
+        };
         let Some(Some(mut through)) = self.rows.get(index).map(Option::as_ref) else {
             return jump;
         };
@@ -311,7 +328,10 @@ impl Planner<'_> {
         match (through.server_id, through.action) {
             (Some(id), _) => Some(Jump::Server(id)),
             (None, Action::Skip) => {
-                let reason = through.remarks.first().map_or("it is left out", |remark| &remark.message);
+                let reason = through
+                    .remarks
+                    .first()
+                    .map_or("it is left out", |remark| &remark.message);
                 remarks.push(Remark::bad_jump(&through.spec.name, reason));
                 None
             }
@@ -340,7 +360,10 @@ impl Planner<'_> {
             .copied();
         if let Some(server) = by_name.or(by_endpoint) {
             row.server_id = Some(server.id);
-            row.spec = ServerSpec { jump_server_id: None, ..server.spec.clone() };
+            row.spec = ServerSpec {
+                jump_server_id: None,
+                ..server.spec.clone()
+            };
             row.jump = server.spec.jump_server_id.map_or(Jump::None, Jump::Server);
             if let Some(place) = self.seen_servers.get(&server.id) {
                 remarks.push(Remark::duplicate_of(place));
@@ -352,10 +375,15 @@ impl Planner<'_> {
             return;
         }
         // One machine may be gone through as another user than it is read as.
-        let by_endpoint = self.seen_endpoints.get(&endpoint).filter(|_| !candidate.is_only_hop);
+        let by_endpoint = self
+            .seen_endpoints
+            .get(&endpoint)
+            .filter(|_| !candidate.is_only_hop);
         if let Some(first) = self.seen_names.get(&row.spec.name).or(by_endpoint).copied() {
             row.same_as = Some(first);
-            let place = self.rows[first].as_ref().map_or(&candidate.place, |row| &row.place);
+            let place = self.rows[first]
+                .as_ref()
+                .map_or(&candidate.place, |row| &row.place);
             remarks.push(Remark::duplicate_of(place));
             return;
         }
@@ -483,12 +511,20 @@ impl Planner<'_> {
             row.jump = jump;
         }
         if let Some(transport) = stated.transport
-            && note("transport", spec.transport.as_str().into(), transport.as_str().into())
+            && note(
+                "transport",
+                spec.transport.as_str().into(),
+                transport.as_str().into(),
+            )
         {
             spec.transport = transport;
         }
         if let Some(interval) = stated.interval_seconds
-            && note("interval_seconds", number(spec.interval_seconds), interval.to_string())
+            && note(
+                "interval_seconds",
+                number(spec.interval_seconds),
+                interval.to_string(),
+            )
         {
             spec.interval_seconds = Some(interval);
         }
@@ -543,7 +579,8 @@ impl Planner<'_> {
 fn name_fault(name: &str, candidate: &Candidate) -> Option<Remark> {
     let is_fine = (1..=100).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     (!is_fine).then(|| {
-        Remark::bad_value("name", name, "write a name of 1 to 100 characters in one line").at(&candidate.place)
+        Remark::bad_value("name", name, "write a name of 1 to 100 characters in one line")
+            .at(&candidate.place)
     })
 }
 

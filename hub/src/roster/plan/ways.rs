@@ -32,7 +32,10 @@ impl Ways {
     pub(super) fn find(candidates: &mut Vec<Candidate>, enrolled: &[Server], defaults: &Defaults) -> Self {
         let mut finder = Finder {
             by_name: HashMap::new(),
-            enrolled_by_name: enrolled.iter().map(|server| (server.spec.name.as_str(), server.id)).collect(),
+            enrolled_by_name: enrolled
+                .iter()
+                .map(|server| (server.spec.name.as_str(), server.id))
+                .collect(),
             enrolled_by_endpoint: enrolled
                 .iter()
                 .map(|server| ((server.spec.ip.as_str(), server.spec.ssh_port), server.id))
@@ -127,7 +130,13 @@ impl Finder<'_> {
         before.map_or(Jump::None, |(jump, _)| jump)
     }
 
-    fn one(&mut self, candidates: &mut Vec<Candidate>, hop: &Hop, before: Option<&(Jump, Hop)>, of: usize) -> Jump {
+    fn one(
+        &mut self,
+        candidates: &mut Vec<Candidate>,
+        hop: &Hop,
+        before: Option<&(Jump, Hop)>,
+        of: usize,
+    ) -> Jump {
         let named = self.by_name.get(&hop.host).copied();
         if let Some(index) = named
             && index != of
