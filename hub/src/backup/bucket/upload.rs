@@ -10,12 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
-use rusty_s3::{
-    S3Action as _,
-    actions::{
-        AbortMultipartUpload, CompleteMultipartUpload, CreateMultipartUpload, GetObject, HeadObject,
-        PutObject, UploadPart,
-    },
+use rusty_s3::actions::{
+    AbortMultipartUpload, CompleteMultipartUpload, CreateMultipartUpload, GetObject, HeadObject, PutObject,
+    UploadPart,
 };
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
