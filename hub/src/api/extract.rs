@@ -3,7 +3,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request},
     http::{StatusCode, header, request::Parts},
 };
 
@@ -22,32 +22,50 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
-        let content_type = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
-        let essence = content_type
-            .as_deref()
-            .map(|text| text.split(';').next().unwrap_or_default().trim());
-        if !essence.is_some_and(|essence| essence == "application/json" || essence.ends_with("+json")) {
-            let sent = content_type.map_or("there is none".to_owned(), |sent| {
-                format!("it is {}", excerpt(&sent))
-            });
-            return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                format!("the content type must be application/json; {sent}"),
-            ));
-        }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                middleware::body_too_large()
-            } else {
-                ApiError::bad_request("the request body could not be read to its end")
-            }
-        })?;
-        Form::from_json(&body).map(Self)
+        form_of(request, state, middleware::MOST_BODY_BYTES).await.map(Self)
     }
+}
+
+/// The form of a JSON body that carries whole files.
+#[derive(Debug)]
+pub(super) struct LargeBody(pub(super) Form);
+
+/// An inventory of ten thousand hosts has a megabyte or two.
+const MOST_LARGE_BODY_BYTES: usize = 8 * 1024 * 1024;
+
+impl<S: Send + Sync> FromRequest<S> for LargeBody {
+    type Rejection = ApiError;
+
+    async fn from_request(mut request: Request, state: &S) -> ApiResult<Self> {
+        DefaultBodyLimit::max(MOST_LARGE_BODY_BYTES).apply(&mut request);
+        form_of(request, state, MOST_LARGE_BODY_BYTES).await.map(Self)
+    }
+}
+
+async fn form_of<S: Send + Sync>(request: Request, state: &S, most_bytes: usize) -> ApiResult<Form> {
+    let content_type = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
+    let essence = content_type
+        .as_deref()
+        .map(|text| text.split(';').next().unwrap_or_default().trim());
+    if !essence.is_some_and(|essence| essence == "application/json" || essence.ends_with("+json")) {
+        let sent = content_type.map_or("there is none".to_owned(), |sent| format!("it is {}", excerpt(&sent)));
+        return Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            format!("the content type must be application/json; {sent}"),
+        ));
+    }
+    let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            middleware::body_too_large(most_bytes)
+        } else {
+            ApiError::bad_request("the request body could not be read to its end")
+        }
+    })?;
+    Form::from_json(&body)
 }
 
 /// The form of a query string.

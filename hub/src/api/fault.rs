@@ -95,6 +95,8 @@ field_codes! {
     NoSuchCredential,
     /// It leads in a circle, or through more than `max` jump hosts; `reason` says more, if known.
     JumpHost,
+    /// The entry `name` is reached through `jump`, which is not selected.
+    JumpNotSelected,
     /// The hub's own machine is read directly and in no other way.
     LocalServer,
     /// It is a log-in name with something else than letters (a to z), digits and `. _ - @`.
@@ -373,6 +375,15 @@ impl Fault {
             format!("leads in a circle, or through more than {max} jump hosts"),
         )
         .with("max", max)
+    }
+
+    pub(super) fn jump_not_selected(name: &str, jump: &str) -> Self {
+        Self::new(
+            FieldCode::JumpNotSelected,
+            format!("hold {name}, but not {jump}, which it is reached through: select both or neither"),
+        )
+        .with("name", name)
+        .with("jump", jump)
     }
 
     pub(super) fn local_server() -> Self {

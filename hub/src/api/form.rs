@@ -400,6 +400,26 @@ impl Form {
         }
     }
 
+    /// A list of at most so many objects. Nothing in it is repeated in an error.
+    pub(super) fn objects(&mut self, name: &'static str, most: usize) -> Given<Vec<Map<String, Value>>> {
+        let items = match self.list(name, most) {
+            Given::Value(items) => items,
+            Given::Null => return Given::Null,
+            Given::Absent => return Given::Absent,
+        };
+        let mut objects = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                Value::Object(object) => objects.push(object),
+                other => {
+                    self.refuse_secret(name, Fault::wrong_type(&other, "list of objects"));
+                    return Given::Absent;
+                }
+            }
+        }
+        Given::Value(objects)
+    }
+
     fn list(&mut self, name: &'static str, most: usize) -> Given<Vec<Value>> {
         match self.take(name) {
             Given::Value(Value::Array(items)) if items.len() <= most => Given::Value(items),

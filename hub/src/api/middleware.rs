@@ -291,11 +291,11 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> ApiError {
 }
 
 /// 413.
-pub(super) fn body_too_large() -> ApiError {
+pub(super) fn body_too_large(most_bytes: usize) -> ApiError {
     ApiError::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
-        format!("the request body is larger than {} KiB", MOST_BODY_BYTES / 1024),
+        format!("the request body is larger than {} KiB", most_bytes / 1024),
     )
 }
 

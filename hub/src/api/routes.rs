@@ -14,7 +14,7 @@ use super::{
         ws::{Message, WatchRequest},
     },
     handlers::{
-        agents, alerts, backups, credentials, events, export, fleet, host_authorities, keys, metrics, probes,
+        agents, alerts, backups, credentials, events, export, fleet, host_authorities, imports, keys, metrics, probes,
         retention, series, servers, session, setup, system, tokens, users,
     },
     table::Table,
@@ -53,6 +53,9 @@ pub(super) fn table() -> Table {
             servers::patch_server,
             servers::delete_server
         ))
+        .admin(routes!(imports::preview))
+        .admin(routes!(imports::test))
+        .admin(routes!(imports::import))
         .admin(routes!(probes::test_new))
         .admin(routes!(probes::host_key))
         .admin(routes!(probes::test_server))

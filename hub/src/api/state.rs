@@ -124,6 +124,8 @@ pub struct Shared {
     pub(super) exports: Arc<Semaphore>,
     /// Connection tests under way: each is an SSH handshake outside of regular collection.
     pub(super) probes: Arc<Semaphore>,
+    /// Fleets being tested before they are imported.
+    pub(super) fleet_tests: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -156,6 +158,7 @@ impl ApiState {
             sockets: TaskTracker::new(),
             exports: Arc::new(Semaphore::new(2)),
             probes: Arc::new(Semaphore::new(16)),
+            fleet_tests: Arc::new(Semaphore::new(1)),
         };
         (
             Self {

@@ -13,6 +13,7 @@ pub mod backup;
 pub mod credential;
 pub mod event;
 pub mod fleet;
+pub mod import;
 pub mod metric;
 pub mod people;
 pub mod probe;

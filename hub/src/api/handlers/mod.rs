@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(super) mod export;
 pub(super) mod fleet;
 pub(super) mod host_authorities;
+pub(super) mod imports;
 pub(super) mod keys;
 pub(super) mod metrics;
 pub(super) mod probes;
