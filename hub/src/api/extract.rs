@@ -22,7 +22,9 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
-        form_of(request, state, middleware::MOST_BODY_BYTES).await.map(Self)
+        form_of(request, state, middleware::MOST_BODY_BYTES)
+            .await
+            .map(Self)
     }
 }
 
@@ -51,7 +53,9 @@ async fn form_of<S: Send + Sync>(request: Request, state: &S, most_bytes: usize)
         .as_deref()
         .map(|text| text.split(';').next().unwrap_or_default().trim());
     if !essence.is_some_and(|essence| essence == "application/json" || essence.ends_with("+json")) {
-        let sent = content_type.map_or("there is none".to_owned(), |sent| format!("it is {}", excerpt(&sent)));
+        let sent = content_type.map_or("there is none".to_owned(), |sent| {
+            format!("it is {}", excerpt(&sent))
+        });
         return Err(ApiError::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",

@@ -14,8 +14,8 @@ use super::{
         ws::{Message, WatchRequest},
     },
     handlers::{
-        agents, alerts, backups, credentials, events, export, fleet, host_authorities, imports, keys, metrics, probes,
-        retention, series, servers, session, setup, system, tokens, users,
+        agents, alerts, backups, credentials, events, export, fleet, host_authorities, imports, keys,
+        metrics, probes, retention, series, servers, session, setup, system, tokens, users,
     },
     table::Table,
     ws,

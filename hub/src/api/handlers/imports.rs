@@ -62,12 +62,19 @@ async fn read(state: &ApiState, mut form: Form, needs_plan: bool) -> ApiResult<I
         user,
         port: form.integer("ssh_port", 1..=65_535).or(22),
         tags: form.texts("tags", 32, 1..=50).or(Vec::new()),
-        group: form.text("group", 0..=100).value().filter(|group| !group.is_empty()),
+        group: form
+            .text("group", 0..=100)
+            .value()
+            .filter(|group| !group.is_empty()),
         interval_seconds: form.integer("interval_seconds", 1..=86_400).value(),
         transport: form
             .choice(
                 "transport",
-                &[("auto", Transport::Auto), ("ssh", Transport::Ssh), ("agent", Transport::Agent)],
+                &[
+                    ("auto", Transport::Auto),
+                    ("ssh", Transport::Ssh),
+                    ("agent", Transport::Agent),
+                ],
             )
             .or(Transport::Auto),
         jump_server_id: form.integer("jump_server_id", 1..=i64::MAX).map(ServerId).value(),
@@ -100,7 +107,11 @@ async fn read(state: &ApiState, mut form: Form, needs_plan: bool) -> ApiResult<I
     if let Some(id) = defaults.jump_server_id
         && state.store.server(id).await?.is_none()
     {
-        return Err(ApiError::field("jump_server_id", Some(id.0.into()), Fault::no_such_server()));
+        return Err(ApiError::field(
+            "jump_server_id",
+            Some(id.0.into()),
+            Fault::no_such_server(),
+        ));
     }
     let passphrase = secrets.passphrase.clone().value();
     // Reading may be long, and opening a key with a passphrase is made slow on purpose.
@@ -112,7 +123,11 @@ async fn read(state: &ApiState, mut form: Form, needs_plan: bool) -> ApiResult<I
         defaults,
         login,
         selection: Selection {
-            rows: rows.map(|rows| rows.into_iter().filter_map(|row| usize::try_from(row).ok()).collect()),
+            rows: rows.map(|rows| {
+                rows.into_iter()
+                    .filter_map(|row| usize::try_from(row).ok())
+                    .collect()
+            }),
             host_keys,
             digest,
         },
@@ -147,7 +162,9 @@ fn files(form: &mut Form) -> Vec<File> {
     let mut files = Vec::with_capacity(objects.len());
     for (index, object) in objects.iter().enumerate() {
         let text_of = |name: &str| object.get(name).and_then(serde_json::Value::as_str);
-        let unknown = object.keys().find(|key| !matches!(key.as_str(), "name" | "text" | "format"));
+        let unknown = object
+            .keys()
+            .find(|key| !matches!(key.as_str(), "name" | "text" | "format"));
         if let Some(unknown) = unknown {
             let field = format!("files[{index}].{}", crate::api::form::excerpt(unknown));
             form.refuse_secret(&field, Fault::unknown("name, text, format"));
@@ -167,7 +184,12 @@ fn files(form: &mut Form) -> Vec<File> {
         };
         match (text_of("name"), text_of("text")) {
             (Some(name), Some(text)) => {
-                let name: String = name.trim().chars().filter(|c| !c.is_control()).take(200).collect();
+                let name: String = name
+                    .trim()
+                    .chars()
+                    .filter(|c| !c.is_control())
+                    .take(200)
+                    .collect();
                 files.push(File {
                     format,
                     ..File::new(name, text)
@@ -185,7 +207,10 @@ fn files(form: &mut Form) -> Vec<File> {
 /// `5 ssh-ed25519 AAAA…`
 fn confirmed(form: &mut Form) -> BTreeMap<usize, HostKey> {
     let mut keys = BTreeMap::new();
-    for text in form.texts("host_keys", roster::MOST_HOSTS * 2, 1..=16_400).or(Vec::new()) {
+    for text in form
+        .texts("host_keys", roster::MOST_HOSTS * 2, 1..=16_400)
+        .or(Vec::new())
+    {
         let parsed = match text.split_once(' ') {
             Some((row, key)) => row
                 .parse()
@@ -229,7 +254,12 @@ fn view(hosts: &Hosts, plan: &Plan) -> ImportPlan {
                 format: *format,
             })
             .collect(),
-        rows: plan.rows.iter().enumerate().map(|(index, row)| row_view(index, row)).collect(),
+        rows: plan
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| row_view(index, row))
+            .collect(),
         add: count(Action::Add),
         change: count(Action::Change),
         skip: count(Action::Skip),
@@ -333,7 +363,11 @@ fn refused(refused: Refused) -> ApiError {
         Refused::JumpNotSelected { name, jump } => {
             ApiError::field("rows", None, Fault::jump_not_selected(&name, &jump))
         }
-        Refused::Nothing => ApiError::field("rows", None, Fault::empty("hold nothing to add or change: select some")),
+        Refused::Nothing => ApiError::field(
+            "rows",
+            None,
+            Fault::empty("hold nothing to add or change: select some"),
+        ),
     }
 }
 
@@ -421,7 +455,11 @@ async fn one(state: ApiState, caller: Caller, row: usize, spec: ConnectSpec) -> 
     let outcome = tokio::time::timeout(DEADLINE, work).await.unwrap_or_else(|_| {
         Err(CollectError {
             code: CollectErrorCode::Timeout,
-            message: format!("{} did not answer within {} seconds", spec.name, DEADLINE.as_secs()),
+            message: format!(
+                "{} did not answer within {} seconds",
+                spec.name,
+                DEADLINE.as_secs()
+            ),
             params: BTreeMap::new(),
         })
     });
