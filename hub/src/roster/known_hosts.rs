@@ -1,7 +1,10 @@
 //! `known_hosts`, as `sshd(8)` describes it: names, addresses and the keys they prove themselves with.
 //! Hashed names can only be tried against names that are known already.
 
-use std::{cell::Cell, collections::HashMap};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -37,7 +40,7 @@ pub(super) struct KnownHosts {
     /// Entries with patterns, and those with a hashed name.
     patterns: Vec<usize>,
     hashed: Vec<usize>,
-    trials: Cell<u32>,
+    trials: AtomicU32,
     pub(super) remarks: Vec<Remark>,
 }
 
