@@ -94,12 +94,10 @@ impl KnownHosts {
         let mut found: Vec<usize> = self.of_name.get(&full).cloned().unwrap_or_default();
         let fits = |index: &&usize| self.entries[**index].holds(&full);
         found.extend(self.patterns.iter().filter(fits));
-        let trials = self
-            .trials
-            .get()
-            .saturating_add(u32::try_from(self.hashed.len()).unwrap_or(u32::MAX));
+        let more = u32::try_from(self.hashed.len()).unwrap_or(u32::MAX);
+        let trials = self.trials.load(Ordering::Relaxed).saturating_add(more);
         if trials <= MOST_TRIALS {
-            self.trials.set(trials);
+            self.trials.store(trials, Ordering::Relaxed);
             found.extend(self.hashed.iter().filter(fits));
         }
         found
