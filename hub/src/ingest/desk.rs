@@ -30,7 +30,15 @@ struct Known {
     state: Arc<ServerState>,
     /// Event time of the newest reading judged.
     last_seen: Option<Timestamp>,
+    /// The state says something that the store was not told yet and cannot know from samples.
+    is_unkept: bool,
+    /// The last success that was kept with the state.
+    kept: Option<Timestamp>,
 }
+
+/// A state that only grew newer is kept this often: the rest is in the newest sample, and writing each
+/// server's row with each reading would cost as much as the readings.
+const KEEP_MS: i64 = 60_000;
 
 /// What to make durable, and what to tell once it is.
 #[derive(Default)]
@@ -140,6 +148,14 @@ impl Work {
 }
 
 impl Known {
+    /// Whether the state is to be kept though it only grew newer.
+    fn is_due(&self) -> bool {
+        match (self.kept, self.state.last_success) {
+            (Some(kept), Some(last)) => last.millis_since(kept).abs() >= KEEP_MS,
+            (kept, last) => kept != last,
+        }
+    }
+
     fn before(&self) -> Before {
         Before {
             state: Arc::clone(&self.state),
@@ -184,8 +200,10 @@ impl Desk {
                 let state = Arc::new(states.remove(&server.id).unwrap_or_default());
                 let known = Known {
                     last_seen: state.last_success,
+                    kept: state.last_success,
                     state,
                     server,
+                    is_unkept: false,
                 };
                 (known.server.id, known)
             })
@@ -253,12 +271,15 @@ impl Desk {
                     server: server.clone(),
                     state: Arc::default(),
                     last_seen: None,
+                    is_unkept: true,
+                    kept: None,
                 }
             });
             known.server = server;
             if enabled == (known.state.status == Status::Paused) {
                 work.before.push((server_id, known.before()));
                 known.state = Arc::new(status::switched(&known.state, enabled, now));
+                known.is_unkept = true;
                 touched.insert(server_id);
                 if !enabled {
                     work.commit
@@ -313,6 +334,7 @@ impl Desk {
             if let Some(known) = self.servers.get_mut(&server_id) {
                 known.state = before.state;
                 known.last_seen = before.last_seen;
+                known.is_unkept = true;
                 known.server.host_key = before.host_key;
             }
         }
@@ -394,15 +416,20 @@ impl Desk {
             known.server.host_key = Some(pin.host_key.clone());
             commit.pins.push(pin);
         }
+        known.is_unkept |= !status::is_only_newer(&known.state, &outcome.state);
         known.state = Arc::new(outcome.state);
         known.last_seen = Some(reading.taken_at);
         Verdict::News(before)
     }
 
-    fn put_states(&self, touched: &BTreeSet<ServerId>, work: &mut Work) {
+    fn put_states(&mut self, touched: &BTreeSet<ServerId>, work: &mut Work) {
         for server_id in touched {
-            if let Some(known) = self.servers.get(server_id) {
-                work.commit.states.push((*server_id, Arc::clone(&known.state)));
+            if let Some(known) = self.servers.get_mut(server_id) {
+                if known.is_unkept || known.is_due() {
+                    known.is_unkept = false;
+                    known.kept = known.state.last_success;
+                    work.commit.states.push((*server_id, Arc::clone(&known.state)));
+                }
                 work.delta.servers.push((*server_id, Arc::clone(&known.state)));
             }
         }

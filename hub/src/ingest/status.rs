@@ -7,7 +7,7 @@ use crate::model::{
     CollectError, CollectErrorCode, Event, EventKind, Reading, Server, ServerId, ServerState, Status,
     Timestamp, Transport, commit::Pin,
 };
-use gander_probe::Snapshot;
+use gander_probe::{Snapshot, snapshot::System};
 
 /// A boot this long after the last reading, by the uptime, is a reboot: less may be rounding.
 const BOOT_MARGIN_MS: i64 = 5_000;
@@ -66,6 +66,38 @@ pub(super) fn advance(server: &Server, before: &ServerState, reading: &Reading) 
         Err(error) => failed(server, before, reading, error, &mut outcome),
     }
     outcome
+}
+
+/// Whether a state says no more than the one before it and a newer sample together.
+pub(super) fn is_only_newer(before: &ServerState, after: &ServerState) -> bool {
+    fn texts(state: &ServerState) -> Option<(Option<&str>, Option<&System>)> {
+        let snapshot = state.snapshot.as_deref()?;
+        Some((snapshot.boot_id.as_deref(), snapshot.system.as_ref()))
+    }
+    let path = |state: &ServerState| {
+        let path = state.path.as_ref()?;
+        Some((path.live, path.since, path.why, path.agent_seen.is_some()))
+    };
+    // Every field, so that a new one is thought of here. Of a session nothing is kept.
+    let ServerState {
+        status,
+        status_since,
+        last_success,
+        failure_count,
+        error,
+        origin,
+        path: _,
+        ssh: _,
+        snapshot: _,
+    } = before;
+    *status == after.status
+        && *status_since == after.status_since
+        && last_success.is_some() == after.last_success.is_some()
+        && *failure_count == after.failure_count
+        && *error == after.error
+        && *origin == after.origin
+        && path(before) == path(after)
+        && texts(before) == texts(after)
 }
 
 /// The state of a server that a person switched off or on again.

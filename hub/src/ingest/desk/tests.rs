@@ -99,6 +99,38 @@ fn a_batch_tells_the_last_state_of_each_server_once() {
 }
 
 #[test]
+fn a_state_that_only_grows_newer_is_kept_once_a_minute() {
+    let mut desk = desk(vec![server(1, true)]);
+    let at = |seconds: i64| NOW.plus_millis(seconds * 1000);
+    let mut kept = |reading: Reading| {
+        let now = reading.taken_at;
+        let work = desk.judge(vec![reading], now);
+        assert_eq!(work.delta.servers.len(), 1, "it is told each time");
+        work.commit.states.len()
+    };
+    assert_eq!(kept(reading(1, at(0), 100)), 1, "the first");
+    for second in 1..60 {
+        assert_eq!(kept(reading(1, at(second), 100)), 0, "{second}");
+    }
+    assert_eq!(kept(reading(1, at(60), 100)), 1, "a minute has passed");
+    assert_eq!(kept(failure(1, at(61))), 1, "it failed");
+    assert_eq!(kept(failure(1, at(62))), 1, "it failed once more");
+    assert_eq!(kept(reading(1, at(63), 100)), 1, "it is back");
+    assert_eq!(kept(reading(1, at(64), 100)), 0);
+    let mut rebooted = reading(1, at(65), 100);
+    if let Ok(snapshot) = &mut rebooted.outcome {
+        snapshot.boot_id = Some("another".into());
+    }
+    assert_eq!(kept(rebooted), 1, "a text of it changed");
+    assert_eq!(kept(reading(1, at(66), 100)), 0, "and is the same now");
+
+    let mut work = desk.judge(vec![failure(1, at(67))], at(67));
+    desk.take_back(&mut work, Vec::new(), 1);
+    let work = desk.judge(vec![reading(1, at(67), 100)], at(67));
+    assert_eq!(work.commit.states.len(), 1, "what was taken back is not taken for kept");
+}
+
+#[test]
 fn a_late_reading_is_history_but_not_news() {
     let mut desk = desk(vec![server(1, true)]);
     desk.judge(vec![reading(1, NOW, 100)], NOW);
@@ -129,7 +161,7 @@ fn what_both_ways_tell_of_one_moment_counts_once() {
     let at = |ms: i64| NOW.plus_millis(ms);
     let kept = |desk: &mut Desk, reading: Reading, now: Timestamp| {
         let work = desk.judge(vec![reading], now);
-        (work.commit.samples.len(), work.commit.states.len())
+        (work.commit.samples.len(), work.delta.servers.len())
     };
     assert_eq!(
         kept(&mut desk, reading(1, at(0), 100), at(0)),
@@ -223,7 +255,7 @@ proptest! {
             let reading = arriving(arrival, now);
             let (at, is_value) = (reading.taken_at, reading.outcome.is_ok());
             let work = desk.judge(vec![reading], now);
-            let is_news = !work.commit.states.is_empty();
+            let is_news = !work.delta.servers.is_empty();
             if is_news {
                 prop_assert!(newest.is_none_or(|newest| at > newest));
                 newest = Some(at);
