@@ -127,7 +127,11 @@ fn a_state_that_only_grows_newer_is_kept_once_a_minute() {
     let mut work = desk.judge(vec![failure(1, at(67))], at(67));
     desk.take_back(&mut work, Vec::new(), 1);
     let work = desk.judge(vec![reading(1, at(67), 100)], at(67));
-    assert_eq!(work.commit.states.len(), 1, "what was taken back is not taken for kept");
+    assert_eq!(
+        work.commit.states.len(),
+        1,
+        "what was taken back is not taken for kept"
+    );
 }
 
 #[test]
