@@ -97,7 +97,11 @@ async fn a_credential_is_sealed_shared_and_rotated_in_one_place() {
         assert_eq!(credential.private_key.unwrap().expose(), "-----BEGIN new");
         assert_eq!((credential.passphrase, credential.certificate), (None, None));
     }
-    let events = test.store.events(&EventQuery::default()).await.unwrap();
+    let query = EventQuery {
+        limit: 100,
+        ..EventQuery::default()
+    };
+    let events = test.store.events(&query).await.unwrap();
     let said: Vec<_> = events
         .iter()
         .filter(|stored| stored.event.kind == EventKind::CredentialChanged)
