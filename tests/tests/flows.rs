@@ -4,6 +4,7 @@
 
 mod flows {
     mod credentials;
+    mod imports;
 }
 
 use std::{collections::BTreeSet, process::Command};

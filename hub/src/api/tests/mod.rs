@@ -10,6 +10,7 @@ mod enrolment;
 mod envelope;
 mod export;
 mod files;
+mod imports;
 mod live;
 mod people;
 

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Candidate, Field, Hosts, KeyFile, Place, Remark, RemarkCode,
+    remark::short,
     values::{Stated, stated},
 };
 use crate::model::{HostKey, Secret, Server, ServerId, Transport, server::ServerSpec};
@@ -307,6 +308,11 @@ impl Planner<'_> {
         remarks.sort_by_key(|remark| !remark.forbids());
         if remarks.iter().any(Remark::forbids) {
             row.action = Action::Skip;
+            // What is not taken may be anything, of any length: it is only shown.
+            let spec = &mut row.spec;
+            for text in [&mut spec.name, &mut spec.ip, &mut spec.ssh_user] {
+                *text = short(text);
+            }
         }
         row.remarks = remarks;
         row
