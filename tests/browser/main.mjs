@@ -14,6 +14,7 @@ import { alerts } from './flows/alerts.mjs';
 import { data } from './flows/data.mjs';
 import { firstStart, logIn, localServerLive } from './flows/entrance.mjs';
 import { fleetViews, oldAddresses, phone } from './flows/fleet.mjs';
+import { importing } from './flows/import.mjs';
 import { offline } from './flows/offline.mjs';
 import { language, theme } from './flows/preferences.mjs';
 import { serverPage } from './flows/server-page.mjs';
@@ -60,6 +61,7 @@ try {
     'Log in': logIn,
     "The hub's own machine": localServerLive,
     'Add a server': addServer,
+    'Import a fleet': importing,
     'Server page': serverPage,
     Zoom: zoom,
     'Cards and table': fleetViews,

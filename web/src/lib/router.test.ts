@@ -8,6 +8,7 @@ describe('addresses', () => {
     expect(match('/data-management.html')).toEqual({ page: 'data' });
     expect(match('/data-management/')).toEqual({ page: 'data' });
     expect(match('/servers/new')).toEqual({ page: 'server-new' });
+    expect(match('/servers/import')).toEqual({ page: 'import' });
     expect(match('/servers/42')).toEqual({ page: 'server', id: 42 });
     expect(match('/servers/42/edit')).toEqual({ page: 'server-edit', id: 42 });
     expect(match('/settings/tokens')).toEqual({ page: 'settings', section: 'tokens' });

@@ -5,6 +5,7 @@ export type Route =
   | { page: 'server'; id: number }
   | { page: 'server-edit'; id: number }
   | { page: 'server-new' }
+  | { page: 'import' }
   | { page: 'alerts' }
   | { page: 'data' }
   | { page: 'events' }
@@ -23,6 +24,7 @@ const fixed: Record<string, Route> = {
   '/monitoring.html': { page: 'fleet' },
   '/servers': { page: 'fleet' },
   '/servers/new': { page: 'server-new' },
+  '/servers/import': { page: 'import' },
   '/alerts': { page: 'alerts' },
   '/data-management': { page: 'data' },
   '/data-management.html': { page: 'data' },

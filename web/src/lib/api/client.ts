@@ -86,6 +86,11 @@ export const api = {
   get: async <T>(path: string, options: RequestOptions = {}) => json<T>(await send('GET', path, options)),
   post: async <T>(path: string, body: unknown = {}, options: RequestOptions = {}) =>
     json<T>(await send('POST', path, { ...options, body })),
+  /** The body of an answer that comes bit by bit. */
+  stream: async (path: string, body: unknown, options: RequestOptions = {}) => {
+    const response = await send('POST', path, { ...options, body });
+    return response.body ?? new ReadableStream<Uint8Array>({ start: (controller) => controller.close() });
+  },
   put: async <T>(path: string, body: unknown, options: RequestOptions = {}) =>
     json<T>(await send('PUT', path, { ...options, body })),
   patch: async <T>(path: string, body: unknown, options: RequestOptions = {}) =>

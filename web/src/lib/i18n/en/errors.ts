@@ -77,6 +77,7 @@ export const errorsEn: Errors = {
     too_many_connections: 'Too many connections to the hub are open.',
     name_taken: 'This name is already in use.',
     jump_host_in_use: 'Other servers are reached through this one: give them another jump host first.',
+    plan_changed: 'The servers changed since the preview: look at a new one. Nothing was written.',
     credential_in_use: 'Servers use this credential: give them another log-in first.',
     authority_taken: 'This key is entered already: change that entry.',
     ssh_agent: 'The ssh-agent of the hub does not answer, or has no such key.',

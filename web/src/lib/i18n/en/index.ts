@@ -13,6 +13,7 @@ import * as events from './events';
 import { fieldsEn } from './fields';
 import * as fleet from './fleet';
 import * as form from './form';
+import * as imports from './imports';
 import * as server from './server';
 import * as settings from './settings';
 import * as ssh from './ssh';
@@ -25,6 +26,7 @@ export const en = {
   ...server,
   ...charts,
   ...form,
+  ...imports,
   ...agents,
   ...alerts,
   ...credentials,

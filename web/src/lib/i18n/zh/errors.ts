@@ -64,6 +64,7 @@ export const errorsZh: Errors = {
     too_many_connections: '与监控中枢的连接过多。',
     name_taken: '这个名称已被使用。',
     jump_host_in_use: '有其他服务器经由这台连接：请先为它们更换跳板机。',
+    plan_changed: '预览之后服务器有变动：请重新预览。没有写入任何内容。',
     credential_in_use: '有服务器在使用此登录凭据：请先为它们更换登录方式。',
     authority_taken: '此密钥已经录入：请修改那一项。',
     ssh_agent: '监控中枢的 ssh-agent 没有应答，或没有这个密钥。',
