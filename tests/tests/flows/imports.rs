@@ -90,7 +90,10 @@ async fn a_fleet_of_an_ssh_config_is_previewed_tested_and_imported_with_one_key(
         .map(|(row, found)| format!("{row} {}", found["host_key"]["public_key"].as_str().unwrap()))
         .collect();
     let done = api.post("/api/servers/import", &agreed).await;
-    assert_eq!((done["added"].as_array().unwrap().len(), &done["credentials"]), (3, &json!(1)));
+    assert_eq!(
+        (done["added"].as_array().unwrap().len(), &done["credentials"]),
+        (3, &json!(1))
+    );
     let servers = api.get("/api/servers").await;
     let mut by_name = BTreeMap::new();
     for server in servers.as_array().unwrap() {
@@ -105,7 +108,11 @@ async fn a_fleet_of_an_ssh_config_is_previewed_tested_and_imported_with_one_key(
     let stale = api.try_post("/api/servers/import", &agreed).await.refused(409);
     assert_eq!(stale.code(), "plan_changed");
     let again = api.post("/api/servers/import/preview", &request).await;
-    assert_eq!((&again["add"], &again["change"]), (&json!(0), &json!(0)), "{again}");
+    assert_eq!(
+        (&again["add"], &again["change"]),
+        (&json!(0), &json!(0)),
+        "{again}"
+    );
 }
 
 #[tokio::test]
@@ -118,7 +125,11 @@ async fn a_running_hub_notices_what_the_shell_imports_and_only_what_answers_is_a
     let key = directory.join("id_fleet");
     std::fs::write(&key, &fleet.key.private).unwrap();
     // A port that nothing listens on.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let text = fleet.config().replace("~/.ssh/id_fleet", key.to_str().unwrap());
     std::fs::write(&config, format!("Host gone\n  Port {closed}\n  User x\n{text}")).unwrap();
     let file = config.to_str().unwrap();
@@ -128,9 +139,15 @@ async fn a_running_hub_notices_what_the_shell_imports_and_only_what_answers_is_a
     assert!(said.contains("4 to add, 0 to change, 1 to skip"), "{said}");
     assert_eq!(hub.api().get("/api/servers").await, json!([]));
 
-    let (status, said) = hub.settings().run(&["import", file, "--test", "--yes", "--tag", "shell"]).await;
+    let (status, said) = hub
+        .settings()
+        .run(&["import", file, "--test", "--yes", "--tag", "shell"])
+        .await;
     assert!(status.success(), "{said}");
-    assert!(said.contains("gone  left out") && said.contains("3 added"), "{said}");
+    assert!(
+        said.contains("gone  left out") && said.contains("3 added"),
+        "{said}"
+    );
     let servers = eventually("the hub shows all three", || async {
         let servers = hub.api().get("/api/servers").await;
         (servers.as_array()?.len() == 3).then_some(servers)
@@ -138,6 +155,8 @@ async fn a_running_hub_notices_what_the_shell_imports_and_only_what_answers_is_a
     .await;
     for server in servers.as_array().unwrap() {
         assert_eq!(server["tags"], json!(["shell"]));
-        hub.api().server_is(server["id"].as_i64().unwrap(), "online").await;
+        hub.api()
+            .server_is(server["id"].as_i64().unwrap(), "online")
+            .await;
     }
 }

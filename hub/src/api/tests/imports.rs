@@ -13,18 +13,29 @@ fn table(text: &str) -> Value {
 async fn a_table_is_previewed_and_imported_and_its_passwords_stay_inside() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
-    let mut request = table("name,ip,user,password,via\na,192.0.2.1,root,hunter2,\nb,192.0.2.2,root,hunter2,a\nc,x y,,,\n");
+    let mut request =
+        table("name,ip,user,password,via\na,192.0.2.1,root,hunter2,\nb,192.0.2.2,root,hunter2,a\nc,x y,,,\n");
     let preview = admin.post(PREVIEW, request.clone()).await;
     assert_eq!(preview.status, StatusCode::OK, "{}", preview.text());
     let plan = preview.json();
-    assert_eq!((&plan["add"], &plan["change"], &plan["skip"]), (&json!(2), &json!(0), &json!(1)));
+    assert_eq!(
+        (&plan["add"], &plan["change"], &plan["skip"]),
+        (&json!(2), &json!(0), &json!(1))
+    );
     assert_eq!(plan["files"][0]["format"], "csv");
     assert_eq!(plan["rows"][1]["jump_row"], 0);
     let remark = &plan["rows"][2]["remarks"][0];
-    assert_eq!((&remark["code"], &remark["params"]["value"]), (&json!("bad_value"), &json!("x y")));
+    assert_eq!(
+        (&remark["code"], &remark["params"]["value"]),
+        (&json!("bad_value"), &json!("x y"))
+    );
     assert_eq!(remark["place"], json!({"file": "fleet.csv", "line": 4}));
     assert!(!preview.text().contains("hunter2"));
-    assert_eq!(admin.get("/api/servers").await.json(), json!([]), "a preview writes nothing");
+    assert_eq!(
+        admin.get("/api/servers").await.json(),
+        json!([]),
+        "a preview writes nothing"
+    );
 
     request["plan"] = plan["plan"].clone();
     let done = admin.post(IMPORT, request.clone()).await;
@@ -32,10 +43,16 @@ async fn a_table_is_previewed_and_imported_and_its_passwords_stay_inside() {
     assert_eq!(done.json()["added"].as_array().unwrap().len(), 2);
     let servers = admin.get("/api/servers").await.json();
     assert_eq!(servers[1]["jump_server_id"], servers[0]["id"]);
-    assert_eq!((&servers[0]["has_password"], &servers[0]["tags"]), (&json!(true), &json!(["new"])));
+    assert_eq!(
+        (&servers[0]["has_password"], &servers[0]["tags"]),
+        (&json!(true), &json!(["new"]))
+    );
 
     let again = admin.post(IMPORT, request).await;
-    assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "plan_changed".to_owned()));
+    assert_eq!(
+        (again.status, again.code()),
+        (StatusCode::CONFLICT, "plan_changed".to_owned())
+    );
 }
 
 #[tokio::test]
@@ -46,7 +63,10 @@ async fn what_is_wrong_with_a_request_is_named_by_its_field() {
     assert_eq!(answer.field("files")["code"], "required");
     assert_eq!(answer.field("ssh_port")["code"], "whole_number");
     let answer = admin
-        .post(PREVIEW, json!({"files": [{"name": "x", "text": "secret", "format": "odt"}, {"text": "secret"}]}))
+        .post(
+            PREVIEW,
+            json!({"files": [{"name": "x", "text": "secret", "format": "odt"}, {"text": "secret"}]}),
+        )
         .await;
     assert_eq!(answer.field("files[0].format")["code"], "not_allowed");
     assert_eq!(answer.field("files[1].name")["code"], "required");
