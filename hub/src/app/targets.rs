@@ -15,6 +15,9 @@ use crate::{
 
 /// A change is taken over at once; those that follow within this time together.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often it is looked whether another process (the command line) enrolled or changed servers: a hub
+/// without any writes little, and would not notice by itself.
+const ELSEWHERE: Duration = Duration::from_secs(2);
 /// The wait after the store failed.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -49,10 +52,18 @@ impl TargetsTask {
 
     /// Runs until `shutdown`.
     pub(super) async fn run(mut self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let mut mark = self.store.servers_mark().await.ok();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 changed = self.generation.changed() => changed?,
+                () = tokio::time::sleep(ELSEWHERE) => {
+                    let now = self.store.servers_mark().await.ok();
+                    if now.is_none() || now == mark {
+                        continue;
+                    }
+                    mark = now;
+                }
             }
             let pause = match self.take_over().await {
                 Ok(()) => PAUSE,

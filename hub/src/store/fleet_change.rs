@@ -141,6 +141,15 @@ impl Store {
         Ok(Ok(receipt))
     }
 
+    /// A mark that is another one after servers were enrolled, changed or removed, by whatever process.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn servers_mark(&self) -> Result<(i64, i64, i64)> {
+        let sql = "SELECT count(*), coalesce(max(id), 0), coalesce(max(updated_at), 0) FROM server";
+        Ok(sqlx::query_as(sql).fetch_one(&self.inner.readers).await?)
+    }
+
     /// The shared credential of a key, made where there is none yet.
     async fn share(
         &self,
