@@ -243,6 +243,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/credentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All shared credentials, by name
+         * @description With who uses them; without their secrets.
+         */
+        get: operations["list_credentials"];
+        put?: never;
+        /** Make a shared credential */
+        post: operations["create_credential"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/credentials/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One shared credential */
+        get: operations["get_credential"];
+        /**
+         * Replace a shared credential's configuration
+         * @description Fields left out take their defaults, except for secrets and the certificate, which stay.
+         */
+        put: operations["replace_credential"];
+        post?: never;
+        /**
+         * Remove a shared credential
+         * @description Refused while servers use it; the error names them.
+         */
+        delete: operations["delete_credential"];
+        options?: never;
+        head?: never;
+        /**
+         * Change or rotate a shared credential
+         * @description Fields left out stay as they are. Every server that uses it is logged in to anew.
+         */
+        patch: operations["patch_credential"];
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -324,6 +374,51 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/host-authorities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All host authorities and revoked keys, in the order they were entered */
+        get: operations["list_host_authorities"];
+        put?: never;
+        /**
+         * Enter host authorities
+         * @description One key with its host patterns, or every marked line of a `known_hosts` file: all of them, or none.
+         */
+        post: operations["create_host_authorities"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/host-authorities/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove a host authority
+         * @description Hosts it vouched for are connected to anew, and must prove a pinned key then.
+         */
+        delete: operations["delete_host_authority"];
+        options?: never;
+        head?: never;
+        /**
+         * Change for which hosts an authority counts, or revoke it
+         * @description Fields left out stay as they are.
+         */
+        patch: operations["patch_host_authority"];
         trace?: never;
     };
     "/api/hub-key": {
@@ -479,7 +574,7 @@ export interface paths {
         put?: never;
         /**
          * Enrol a server
-         * @description `name`, `ip`, `ssh_user` and a password or key are enough.
+         * @description `name`, `ip`, `ssh_user` and a password, a key or a shared credential are enough.
          */
         post: operations["create_server"];
         delete?: never;
@@ -721,6 +816,26 @@ export interface paths {
          * @description Works once, with the token of the link the hub printed when it started.
          */
         post: operations["set_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/ssh-agent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The keys in the ssh-agent beside the hub
+         * @description For choosing the one a shared credential of kind `agent` takes.
+         */
+        get: operations["ssh_agent"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1124,6 +1239,27 @@ export interface components {
             next_run: components["schemas"]["Timestamp"] | null;
             running_since: components["schemas"]["Timestamp"] | null;
         };
+        /**
+         * @description An OpenSSH certificate, read. Who signed it is told, not believed: that is for whoever knows the
+         *     authorities.
+         */
+        Certificate: {
+            /** @description The key of the authority that signed it. */
+            authority: components["schemas"]["HostKey"];
+            /** @description The key it certifies. */
+            key: components["schemas"]["HostKey"];
+            /** @description What its authority called it, for logs. */
+            key_id: string;
+            /** @description Log-in names, or host names; none: any. */
+            principals: string[];
+            /**
+             * Format: int64
+             * @description Its number; 0 where its authority numbers none.
+             */
+            serial: number;
+            valid_after: components["schemas"]["Timestamp"] | null;
+            valid_before: components["schemas"]["Timestamp"] | null;
+        };
         /** @description One check of the hub's health. */
         Check: {
             /** @description What is wrong, or worth knowing although it passed; null when there is nothing to say. */
@@ -1149,7 +1285,7 @@ export interface components {
          * @description The kinds of failure.
          * @enum {string}
          */
-        CollectErrorCode: "unknown_host" | "connection_refused" | "no_route" | "timeout" | "protocol" | "password_refused" | "key_refused" | "key_unreadable" | "no_credential" | "login_method" | "host_key_changed" | "jump_host" | "disconnected" | "probe_failed" | "too_much_output" | "not_linux" | "local" | "agent_silent";
+        CollectErrorCode: "unknown_host" | "connection_refused" | "no_route" | "timeout" | "protocol" | "password_refused" | "key_refused" | "key_unreadable" | "certificate_refused" | "ssh_agent" | "no_credential" | "login_method" | "host_key_changed" | "host_certificate" | "jump_host" | "disconnected" | "probe_failed" | "too_much_output" | "not_linux" | "local" | "agent_silent";
         /** @description One container. */
         Container: {
             /**
@@ -1215,6 +1351,106 @@ export interface components {
              * @description Time in user mode, nice included.
              */
             user_permille: number;
+        };
+        /** @description A log-in that servers share. Its secrets are never returned. */
+        Credential: {
+            /** @description Of kind `agent`: `SHA256:…` of the key to take; null for any the agent holds. */
+            agent_key: string | null;
+            /** @description One line for a shell on a server, as the user the hub logs in as: lets the key in. */
+            authorise_command: string | null;
+            certificate: components["schemas"]["Certificate"] | null;
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Whether a passphrase of the key is stored. */
+            has_passphrase: boolean;
+            /** @description Whether a password is stored. */
+            has_password: boolean;
+            /** @description Row id. */
+            id: components["schemas"]["CredentialId"];
+            key: components["schemas"]["HostKey"] | null;
+            /** @description Where its key comes from. */
+            kind: components["schemas"]["CredentialKind"];
+            /** @description Unique name. */
+            name: string;
+            /** @description How many servers use it. */
+            server_count: number;
+            /** @description Their ids. */
+            server_ids: components["schemas"]["ServerId"][];
+            /** @description Log-in name of servers that have none of their own; empty: each has its own. */
+            ssh_user: string;
+            /** @description When it was last changed or rotated. */
+            updated_at: components["schemas"]["Timestamp"];
+        };
+        /**
+         * Format: int64
+         * @description Row id of a shared credential.
+         */
+        CredentialId: number;
+        /**
+         * @description Where the key of a credential comes from, if it has one. A password may stand beside any of them.
+         * @enum {string}
+         */
+        CredentialKind: "password" | "key" | "hub_key" | "agent";
+        /**
+         * @description Some fields of a shared credential; what is left out stays as it is. A new private key drops the
+         *     passphrase and the certificate of the old one, unless new ones come along.
+         */
+        CredentialPatchRequest: {
+            /** @description Of kind `agent`: `SHA256:…` of the key to take; null for any the agent holds. */
+            agent_key?: string | null;
+            /** @description OpenSSH user certificate of the key; null removes it. */
+            certificate?: string | null;
+            /** @description Where its key comes from. Another kind drops what belongs to the old one. */
+            kind?: components["schemas"]["CredentialKind"];
+            /** @description Unique name, 1 to 100 characters. */
+            name?: string;
+            /** @description Passphrase of the private key; null removes it. Write-only. */
+            passphrase?: string | null;
+            /** @description Password; null removes it. Write-only. */
+            password?: string | null;
+            /** @description Private key. Write-only. */
+            private_key?: string | null;
+            /** @description Log-in name of servers that have none of their own; null for none. */
+            ssh_user?: string | null;
+        };
+        /**
+         * @description A shared credential to make (`POST`), or its full configuration (`PUT`: what is left out takes its
+         *     default, except for secrets and the certificate, which stay).
+         */
+        CredentialRequest: {
+            /** @description Of kind `agent`: `SHA256:…` of the key to take; null for any the agent holds. */
+            agent_key?: string | null;
+            /** @description OpenSSH user certificate of the key (`ssh-ed25519-cert-v01@openssh.com AAAA…`), offered first. */
+            certificate?: string | null;
+            /**
+             * @description `password`: no key; `key`: the private key below; `hub_key`: the hub's own; `agent`: one in the
+             *     ssh-agent beside the hub.
+             */
+            kind: components["schemas"]["CredentialKind"];
+            /**
+             * @description Unique name, 1 to 100 characters.
+             * @example fleet-2026
+             */
+            name: string;
+            /** @description Passphrase of the private key. Write-only. */
+            passphrase?: string | null;
+            /** @description Password; required for kind `password`, and asked for after the key with the others. Write-only. */
+            password?: string | null;
+            /** @description Private key: OpenSSH, PEM or PKCS#8 text. Only for kind `key`. Write-only. */
+            private_key?: string | null;
+            /** @description Log-in name of servers that have none of their own. */
+            ssh_user?: string | null;
+        };
+        /** @description What a server shows of the shared credential it uses. */
+        CredentialUse: {
+            /** @description Its id. */
+            id: components["schemas"]["CredentialId"];
+            /** @description What it is. */
+            kind: components["schemas"]["CredentialKind"];
+            /** @description Its name. */
+            name: string;
+            /** @description Its log-in name, for servers without one of their own; may be empty. */
+            ssh_user: string;
         };
         /** @description One value out of a `*.prom` file. */
         Custom: {
@@ -1349,12 +1585,12 @@ export interface components {
          * @description The kinds of event.
          * @enum {string}
          */
-        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "transport_changed" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "retention_changed" | "series_limited" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed" | "agent_enrolled" | "agent_waits" | "agent_revoked" | "agent_token_changed";
+        EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "transport_changed" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "retention_changed" | "series_limited" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "credential_changed" | "host_authority_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed" | "agent_enrolled" | "agent_waits" | "agent_revoked" | "agent_token_changed";
         /**
          * @description What is wrong with a field. The values of its sentence are in `params`.
          * @enum {string}
          */
-        FieldCode: "required" | "required_unless" | "required_with" | "null" | "empty" | "length" | "too_many_bytes" | "too_many_entries" | "entry_length" | "entry_number" | "control_character" | "white_space" | "wrong_type" | "whole_number" | "number" | "not_allowed" | "time" | "in_the_past" | "not_before" | "below_other" | "not_together" | "twice" | "unknown" | "taken" | "host" | "host_key" | "private_key" | "no_such_server" | "jump_host" | "local_server" | "username" | "wrong_password" | "cursor" | "metric" | "invalid";
+        FieldCode: "required" | "required_unless" | "required_with" | "null" | "empty" | "length" | "too_many_bytes" | "too_many_entries" | "entry_length" | "entry_number" | "control_character" | "white_space" | "wrong_type" | "whole_number" | "number" | "not_allowed" | "time" | "in_the_past" | "not_before" | "below_other" | "not_together" | "twice" | "unknown" | "taken" | "host" | "host_key" | "private_key" | "certificate" | "fingerprint" | "known_hosts" | "no_such_server" | "no_such_credential" | "jump_host" | "local_server" | "username" | "wrong_password" | "cursor" | "metric" | "invalid";
         /** @description One wrong field of a request. */
         FieldError: {
             /** @description What is wrong with it, stable, for programs and translations. */
@@ -1536,6 +1772,61 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description A key that vouches for hosts with certificates, or one that is revoked. */
+        HostAuthority: {
+            /** @description What it is, for people. */
+            comment: string;
+            /** @description When it was entered. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Row id. */
+            id: components["schemas"]["HostAuthorityId"];
+            /** @description The line of `known_hosts` that says the same. */
+            known_hosts: string;
+            /** @description Hosts it counts for, as in `known_hosts`: `*.example.org,10.0.*,!bastion.example.org`. */
+            patterns: string;
+            /** @description The key. */
+            public_key: components["schemas"]["HostKey"];
+            /** @description `true`: neither this key nor a certificate signed by it is trusted, whatever else says so. */
+            revoked: boolean;
+            /** @description When it was last changed. */
+            updated_at: components["schemas"]["Timestamp"];
+        };
+        /**
+         * Format: int64
+         * @description Row id of a host authority.
+         */
+        HostAuthorityId: number;
+        /** @description Some fields of a host authority; what is left out stays as it is. Its key cannot be changed. */
+        HostAuthorityPatchRequest: {
+            /** @description What it is, for people. */
+            comment?: string;
+            /** @description Hosts it counts for. */
+            patterns?: string;
+            /** @description `true`: a key that is never trusted. */
+            revoked?: boolean;
+        };
+        /** @description Host authorities to enter: one by its fields, or the marked lines of a `known_hosts` file. */
+        HostAuthorityRequest: {
+            /** @description What it is, for people. */
+            comment?: string;
+            /**
+             * @description Lines beginning with `@cert-authority` or `@revoked`; others are passed over. In place of the
+             *     fields below.
+             */
+            known_hosts?: string | null;
+            /**
+             * @description Hosts it counts for.
+             * @default *
+             */
+            patterns: string;
+            /** @description The key: `ssh-ed25519 AAAA…`. */
+            public_key?: string | null;
+            /**
+             * @description `true`: a key that is never trusted.
+             * @default false
+             */
+            revoked: boolean;
+        };
         /** @description A host key in the words of `known_hosts`. */
         HostKey: {
             /** @description `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, … */
@@ -1548,6 +1839,7 @@ export interface components {
         /** @description The host key of a node that is not enrolled yet. */
         HostKeyAnswer: {
             error: components["schemas"]["CollectError"] | null;
+            host_certificate: components["schemas"]["Certificate"] | null;
             host_key: components["schemas"]["HostKey"] | null;
         };
         /** @description A node whose host key to look at. No credential is sent to it. */
@@ -1625,7 +1917,7 @@ export interface components {
          * @description Whose key it is.
          * @enum {string}
          */
-        KeyOwner: "server" | "hub";
+        KeyOwner: "server" | "credential" | "agent" | "hub";
         /** @description The headline values of a server's newest reading. Percentages have one decimal; null is absent, not zero. */
         Latest: {
             /** @description Hardware name. */
@@ -2108,6 +2400,7 @@ export interface components {
             cpu_threshold: number;
             /** @description When it was enrolled. */
             created_at: components["schemas"]["Timestamp"];
+            credential: components["schemas"]["CredentialUse"] | null;
             /**
              * Format: int32
              * @description Filesystem use in percent that is critical.
@@ -2133,9 +2426,9 @@ export interface components {
             failure_count: number;
             /** @description One group, or none. */
             group: string | null;
-            /** @description Whether a private key is stored. The key itself is never returned. */
+            /** @description Whether a private key of its own is stored. The key itself is never returned. */
             has_key: boolean;
-            /** @description Whether a password is stored. The password itself is never returned. */
+            /** @description Whether a password of its own is stored. The password itself is never returned. */
             has_password: boolean;
             host_key: components["schemas"]["HostKey"] | null;
             /** @description Row id. */
@@ -2170,7 +2463,7 @@ export interface components {
              * @description SSH port.
              */
             ssh_port: number;
-            /** @description Log-in name on the node. */
+            /** @description Log-in name on the node; empty: that of `credential`. */
             ssh_user: string;
             /** @description Whether it answers. */
             status: components["schemas"]["Status"];
@@ -2200,6 +2493,7 @@ export interface components {
              * @description CPU use in percent that is a warning.
              */
             cpu_threshold?: number;
+            credential_id?: components["schemas"]["CredentialId"] | null;
             /**
              * Format: int32
              * @description Filesystem use in percent that is critical.
@@ -2286,6 +2580,7 @@ export interface components {
              * @default 80
              */
             cpu_threshold: number;
+            credential_id?: components["schemas"]["CredentialId"] | null;
             /**
              * Format: int32
              * @description Filesystem use in percent that is critical; at least the warning threshold.
@@ -2353,7 +2648,7 @@ export interface components {
              */
             ssh_port: number;
             /**
-             * @description Log-in name on the node.
+             * @description Log-in name on the node. May be left out where the shared credential brings one.
              * @example monitor
              */
             ssh_user: string;
@@ -2489,10 +2784,32 @@ export interface components {
              */
             udp_in_use: number | null;
         };
+        /** @description A key in the ssh-agent beside the hub. */
+        SshAgentKey: {
+            /** @description `ssh-ed25519`, `ecdsa-sha2-nistp256`, `ssh-rsa`, … */
+            algorithm: string;
+            /** @description What the agent calls it. */
+            comment: string;
+            /** @description `SHA256:…`, as `ssh-add -l` prints it. */
+            fingerprint: string;
+            /** @description Whether the agent holds a certificate of it too. */
+            has_certificate: boolean;
+            /** @description For `authorized_keys`: algorithm and key. */
+            public_key: string;
+        };
+        /** @description The ssh-agent beside the hub. One that cannot be asked is an answer (`error`), not an HTTP error. */
+        SshAgentView: {
+            error: components["schemas"]["CollectError"] | null;
+            /** @description The keys it holds. */
+            keys: components["schemas"]["SshAgentKey"][];
+            /** @description Where it listens, as configured; null where the hub knows of none. */
+            socket: string | null;
+        };
         /** @description A session over SSH: what was agreed on, and how far the log-in reaches. */
         SshSession: {
             /** @description What the session is encrypted with. */
             cipher: string;
+            host_certificate: components["schemas"]["Certificate"] | null;
             /** @description How the host proved its key. */
             host_key_algorithm: string;
             /** @description How the keys of the session were made. */
@@ -2517,11 +2834,12 @@ export interface components {
         SshView: {
             /** @description One line for a shell on the server, as the user the hub logs in as: lets the key in. */
             authorise_command: string;
+            certificate: components["schemas"]["Certificate"] | null;
             /** @description `SHA256:…`, as `ssh-keygen -lf` prints it. */
             fingerprint: string;
             /** @description Whether the hub logs in with it; `false` where it has a password. */
             key_in_use: boolean;
-            /** @description The key below: the server's own, or the hub's. */
+            /** @description The key below: the server's own, a shared credential's, or the hub's. */
             key_owner: components["schemas"]["KeyOwner"];
             /**
              * @description A script that writes the probe's file and that line; to be run on the server by the user
@@ -2734,6 +3052,7 @@ export interface components {
         /** @description What a connection test found. A node that cannot be read is an answer (`ok` false), not an HTTP error. */
         TestAnswer: {
             error: components["schemas"]["CollectError"] | null;
+            host_certificate: components["schemas"]["Certificate"] | null;
             host_key: components["schemas"]["HostKey"] | null;
             /** @description Its own host name. */
             hostname: string | null;
@@ -2751,6 +3070,7 @@ export interface components {
         };
         /** @description A node to test before it is enrolled. */
         TestRequest: {
+            credential_id?: components["schemas"]["CredentialId"] | null;
             /** @description The host key it must prove (`ssh-ed25519 AAAA…`); without it any key is taken and reported. */
             host_key?: string | null;
             /**
@@ -2774,7 +3094,7 @@ export interface components {
              * @default 22
              */
             ssh_port: number;
-            /** @description Log-in name. */
+            /** @description Log-in name. May be left out where the shared credential brings one. */
             ssh_user: string;
         };
         /**
@@ -3380,6 +3700,207 @@ export interface operations {
             };
         };
     };
+    list_credentials: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Credential"][];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CredentialRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Credential"];
+                };
+            };
+            /** @description The name is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Credential"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    replace_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CredentialRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Credential"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Servers use it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    patch_credential: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CredentialPatchRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Credential"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_events: {
         parameters: {
             query?: {
@@ -3544,6 +4065,136 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    list_host_authorities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostAuthority"][];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_host_authorities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HostAuthorityRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostAuthority"][];
+                };
+            };
+            /** @description A key is entered already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_host_authority: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    patch_host_authority: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HostAuthorityPatchRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostAuthority"];
                 };
             };
             /** @description The one error envelope */
@@ -4438,6 +5089,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SessionAnswer"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ssh_agent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SshAgentView"];
                 };
             };
             /** @description The one error envelope */

@@ -49,7 +49,7 @@ export const errorsEn: Errors = {
         ? `The host proved a key that is revoked${p.fingerprint ? ` (${p.fingerprint})` : ''}: give it another one.`
         : p.cause === 'missing'
           ? 'The host shows no certificate of a trusted authority, and no key of it is pinned: edit the server and check its key.'
-        : `The host’s certificate ${p.key_id ?? ''} does not count (${p.reason ?? ''}): sign its host key anew.`,
+          : `The host’s certificate ${p.key_id ?? ''} does not count (${p.reason ?? ''}): sign its host key anew.`,
     jump_host: (p) => `The jump host${p.jump ? ` ${p.jump}` : ''} could not be passed.`,
     disconnected: (p) => `The connection to ${at(p)} ended in the middle. The hub connects again.`,
     probe_failed: () =>

@@ -38,7 +38,7 @@ export const errorsZh: Errors = {
         ? `主机出示的密钥已被吊销${p.fingerprint ? `（${p.fingerprint}）` : ''}：请为它更换主机密钥。`
         : p.cause === 'missing'
           ? '主机没有出示受信任的颁发者签发的证书，也没有固定的密钥：请编辑服务器并核对它的密钥。'
-        : `主机证书 ${p.key_id ?? ''} 无效（${p.reason ?? ''}）：请重新签发。`,
+          : `主机证书 ${p.key_id ?? ''} 无效（${p.reason ?? ''}）：请重新签发。`,
     jump_host: (p) => `无法通过跳板机${p.jump ? ` ${p.jump}` : ''}。`,
     disconnected: (p) => `与 ${at(p)} 的连接中断，正在重新连接。`,
     probe_failed: () => '登录 shell 没有运行采集脚本：该用户需要 shell，或 gander 的强制命令。',
