@@ -310,6 +310,7 @@ impl Planner<'_> {
             row.action = Action::Skip;
             // What is not taken may be anything, of any length: it is only shown.
             let spec = &mut row.spec;
+            candidate.name.trim().clone_into(&mut spec.name);
             for text in [&mut spec.name, &mut spec.ip, &mut spec.ssh_user] {
                 *text = short(text);
             }
