@@ -210,7 +210,8 @@ async fn enrol(database: &Path, fleet: &FleetProcess, nodes: usize) {
             )
         };
         let credential = SshCredential::default();
-        let made = store.create_server(&spec, &credential, None, &Actor::hub(), Timestamp::now());
+        let actor = Actor::hub();
+        let made = store.create_server(&spec, &credential, None, &actor, Timestamp::now());
         made.await.unwrap();
     }
     store.close().await;
@@ -376,7 +377,8 @@ async fn real_sshds() {
             transport: Transport::Ssh,
             ..server
         };
-        let made = store.create_server(&server, &spec.credential, None, &Actor::hub(), Timestamp::now());
+        let actor = Actor::hub();
+        let made = store.create_server(&server, &spec.credential, None, &actor, Timestamp::now());
         made.await.unwrap();
     }
     store.close().await;

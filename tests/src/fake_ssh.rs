@@ -387,15 +387,18 @@ impl Program {
             .expect("/bin/sh");
         let mut stdin = child.stdin.take().unwrap();
         let mut stdout = child.stdout.take().unwrap();
-        let mut asked = 0;
+        let (mut asked, mut at_start) = (0, true);
         let mut buffer = vec![0; 16 * 1024];
         loop {
             tokio::select! {
                 input = self.input.recv() => match input {
                     Some(_) if asked >= polls => {}
                     Some(bytes) => {
-                        // A request begins with its number; the script's second line is none.
-                        asked += u64::from(bytes.first().is_some_and(u8::is_ascii_digit));
+                        // A request is a line that begins with its number; the script's second line is none,
+                        // and comes in pieces.
+                        let is_request = at_start && bytes.first().is_some_and(u8::is_ascii_digit);
+                        asked += u64::from(is_request);
+                        at_start = bytes.last() == Some(&b'\n');
                         if stdin.write_all(&bytes).await.is_err() { break }
                     }
                     None => break,

@@ -11,6 +11,7 @@ mod collect {
     mod certificates;
     mod connecting;
     mod faults;
+    mod fleet;
     mod key_agent;
     mod lasting;
     mod locked;

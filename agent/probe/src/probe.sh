@@ -7,9 +7,10 @@
 # See wire.rs for the protocol. It reads /proc and /sys and writes nothing anywhere.
 #
 # It lies in a file behind a forced command (command="/usr/local/lib/gander/probe"), or it comes to
-# a node in two lines that script.rs makes of it: all but what stands between the marks "the second
-# line" goes with the exec request, which dropbear limits to 9000 bytes, the rest over standard
-# input once the first has said hello. For that:
+# a node in two lines that script.rs makes of it: the exec request has what stands before and behind
+# the marks "the second line", which says hello; what stands between them, nearly all of it, follows
+# over standard input. (dropbear takes no command of more than 9000 bytes, and who sends a long one
+# keeps a buffer of its length for as long as the session lives.) For that:
 #  - a comment has a line of its own;
 #  - a line ends where a semicolon may stand, or in one of ; { ( | & do then else in;
 #  - in the first line no single quote, backslash or exclamation mark: a login shell (csh, fish) may
@@ -31,14 +32,17 @@ standard=$IFS
 nl=${IFS#??}
 tab=${IFS%?}
 tab=${tab#?}
+# Said with the greeting where the second line is still to come.
+rest=
+
+# ---- the second line ----
+
 # The answer being built. One variable, so that an answer is one write.
 o=
 # Fits the last cpu line of /proc/stat, once that is known.
 cpu=intr*
 # Jobs that hung the last time they were tried, as JOB:SECTION:PROCESS.
 hung=" "
-# Said with the greeting where the second line is still to come.
-rest=
 # Whether stat -f is known to work here.
 statfs=
 # A guest that shares its host's kernel (LXC, Docker) sees the host in most of /proc. What is its own
@@ -264,8 +268,6 @@ facts() {
   done </proc/cpuinfo
   fact board /proc/device-tree/model
 }
-
-# ---- the second line ----
 
 # Heavy sections run in a process of their own that is given two seconds. Lines that begin with @
 # are between the processes. A line that is not ours begins with a space, a digit or a slash.

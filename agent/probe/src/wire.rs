@@ -205,6 +205,8 @@ const MAX_MARKER: usize = 128;
 const MAX_SECTIONS: usize = 64;
 /// Bytes of noise kept for an error message.
 const EXCERPT: usize = 300;
+/// The most that is set aside for an answer on the strength of its heading.
+const ROOM: usize = 8 * 1024;
 const MARK: &[u8] = b"@gander ";
 
 /// Cuts a node's output into [`Frame`]s, whatever pieces it comes in.
@@ -375,8 +377,8 @@ impl Decoder {
         if self.start >= self.buffer.len() - self.start {
             self.buffer.drain(..self.start);
             self.start = 0;
-            // Thousands of decoders wait for their next, mostly small, answer.
-            if self.buffer.is_empty() && self.buffer.capacity() > 4 * 1024 {
+            // Thousands of decoders wait for their next answer, and need no memory for that.
+            if self.buffer.is_empty() {
                 self.buffer = Vec::new();
             }
         }
@@ -448,6 +450,10 @@ impl Decoder {
                     });
                 }
                 self.state = State::Body { seq, length };
+                // At once, not by doubling: most answers are of one size.
+                let pending = self.buffer.len() - self.start;
+                self.buffer
+                    .reserve_exact((length + MAX_MARKER).min(ROOM).saturating_sub(pending));
                 Ok(())
             }
             _ => Err(malformed(format!(

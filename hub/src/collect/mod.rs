@@ -91,7 +91,7 @@ impl Default for CollectConfig {
             default_interval: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             poll_timeout: Duration::from_secs(10),
-            max_handshakes: 64,
+            max_handshakes: 256,
             max_handshakes_per_address: 8,
             max_poll_bytes: 512 * 1024,
             max_noise_bytes: 64 * 1024,

@@ -33,7 +33,8 @@ use super::{
 };
 use crate::model::{CollectError, HostKey, Origin, Reading, ServerId, Timestamp, reading::Contact};
 
-/// The first look of a task comes within this time, so that a start is no stampede.
+/// The first look of a task comes within this time (longer if many are started together), so that a
+/// start is no stampede.
 const START_SPREAD: Duration = Duration::from_secs(1);
 /// CPU use needs two looks; the second of a new connection comes this long after the first.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
@@ -111,6 +112,8 @@ pub(super) struct Node {
     shared: Arc<Shared>,
     signals: Arc<Signals>,
     interval: Duration,
+    /// Within this time the first look is to come.
+    spread: Duration,
     connection: Option<Box<ProbeChannel>>,
     local: LocalReader,
     /// What is known of its agent, where one may read it.
@@ -147,7 +150,7 @@ struct Sight {
 }
 
 impl Node {
-    pub(super) fn new(id: ServerId, shared: Arc<Shared>, signals: Arc<Signals>) -> Self {
+    pub(super) fn new(id: ServerId, shared: Arc<Shared>, signals: Arc<Signals>, spread: Duration) -> Self {
         let plan = signals.plan();
         let interval = plan.interval;
         let agent = plan.follows_agent.then(|| shared.agents.follow(id));
@@ -156,6 +159,7 @@ impl Node {
             shared,
             signals,
             interval,
+            spread: spread.max(START_SPREAD.min(interval / 10)),
             connection: None,
             local: LocalReader::default(),
             agent,
@@ -193,8 +197,7 @@ impl Node {
     }
 
     async fn keep_looking(&mut self) {
-        let spread = START_SPREAD.min(self.interval / 10);
-        let mut tick = Instant::now() + spread.mul_f64(rand::random());
+        let mut tick = Instant::now() + self.spread.mul_f64(rand::random());
         // A look outside the rhythm: the second one, or a retry.
         let mut extra: Option<Instant> = None;
         let mut looked = false;

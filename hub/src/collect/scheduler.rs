@@ -23,6 +23,9 @@ use super::{
 };
 use crate::model::{Reading, ServerId};
 
+/// Tasks that are started together begin at no more than this rate, so that a start of the hub with
+/// thousands of servers is no storm of connections: in the hub, and in a firewall on the way.
+const STARTS_PER_SECOND: u32 = 500;
 /// How long all connections together may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -145,6 +148,8 @@ impl Tasks {
                 running.signals.plan().difference(plan, &running.signals.proved()) != Difference::None
             }
         });
+        let together = u32::try_from(plans.len()).unwrap_or(u32::MAX);
+        let spread = Duration::from_secs(1) * together / STARTS_PER_SECOND;
         for (id, plan) in plans {
             if let Entry::Occupied(running) = self.running.entry(id) {
                 let signals = &running.get().signals;
@@ -154,14 +159,15 @@ impl Tasks {
                 }
                 running.remove().cancel.cancel();
             }
-            self.start(id, plan);
+            self.start(id, plan, spread);
         }
     }
 
-    fn start(&mut self, id: ServerId, plan: Plan) {
+    /// Starts the task of a server, which begins within `spread` (or a moment, if that is longer).
+    fn start(&mut self, id: ServerId, plan: Plan, spread: Duration) {
         let signals = Arc::new(Signals::new(plan, self.focus.contains(&id)));
         let cancel = CancellationToken::new();
-        let node = Node::new(id, Arc::clone(&self.shared), Arc::clone(&signals));
+        let node = Node::new(id, Arc::clone(&self.shared), Arc::clone(&signals), spread);
         let task = self.join.spawn(node.run(cancel.clone()));
         self.by_task.insert(task.id(), id);
         self.running.insert(id, Running { signals, cancel });
@@ -210,7 +216,7 @@ impl Tasks {
             let signals = Arc::clone(&running.signals);
             let cancel = running.cancel.clone();
             let pause = signals.plan().interval;
-            let node = Node::new(id, Arc::clone(&self.shared), signals);
+            let node = Node::new(id, Arc::clone(&self.shared), signals, Duration::ZERO);
             let task = self.join.spawn(async move {
                 tokio::select! {
                     () = cancel.cancelled() => {}

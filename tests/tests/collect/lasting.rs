@@ -339,6 +339,8 @@ async fn dead_servers_cost_the_others_nothing() {
     let config = gander_hub::collect::CollectConfig {
         // As if the dead had addresses of their own: none is held back by the limit of one address.
         max_handshakes_per_address: 1000,
+        // Fewer than the dead.
+        max_handshakes: 64,
         ..gander_hub::collect::CollectConfig::default()
     };
     let mut collecting = Collecting::with_config(config, targets);

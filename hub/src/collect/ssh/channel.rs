@@ -2,10 +2,11 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use gander_probe::{
     Answer, Decoder, Frame, Limits, Sections, WireError, script,
     wire::{self, PROTOCOL},
@@ -22,8 +23,15 @@ use crate::model::{Certificate, CollectError, HostKey, reading::SshSession};
 
 /// How long a polite goodbye may take.
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+/// The script is sent in pieces of this size: russh keeps a buffer of the longest packet it ever sent, for
+/// every session.
+const PIECE: usize = 1024;
 /// Bytes of standard error kept for an error message.
 const COMPLAINT: usize = 300;
+
+/// The script, as it is sent with the exec request and after it.
+static COMMAND: LazyLock<Bytes> = LazyLock::new(|| script::exec_command().into());
+static SECOND_LINE: LazyLock<Bytes> = LazyLock::new(|| script::second_line().into());
 
 /// A probe that said hello and waits for requests.
 pub(crate) struct ProbeChannel {
@@ -173,7 +181,7 @@ impl ProbeChannel {
     }
 
     async fn start(&mut self) -> Result<(), CollectError> {
-        if self.channel.exec(true, script::exec_command()).await.is_err() {
+        if self.channel.exec(true, COMMAND.to_vec()).await.is_err() {
             return Err(self.ended(Stage::Probe).await);
         }
         match self.frame(Stage::Probe).await? {
@@ -188,15 +196,25 @@ impl ProbeChannel {
             Frame::Hello(hello) => {
                 (self.seen_from, self.is_locked) = (hello.seen_from, hello.is_locked);
                 if hello.wants_more {
-                    let rest = script::second_line().into_bytes();
-                    if self.channel.data_bytes(rest).await.is_err() {
-                        return Err(self.ended(Stage::Probe).await);
-                    }
+                    self.send_second_line().await
+                } else {
+                    Ok(())
                 }
-                Ok(())
             }
             Frame::Answer(_) => Err(self.hop.about().probe_failed("it answered before it was asked", "")),
         }
+    }
+
+    /// Sends the rest of the script, slowly enough that russh does not gather the pieces in one buffer.
+    async fn send_second_line(&mut self) -> Result<(), CollectError> {
+        for start in (0..SECOND_LINE.len()).step_by(PIECE) {
+            let piece = SECOND_LINE.slice(start..SECOND_LINE.len().min(start + PIECE));
+            if self.channel.data_bytes(piece).await.is_err() {
+                return Err(self.ended(Stage::Probe).await);
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     async fn exchange(&mut self, sections: Sections) -> Result<Answer, CollectError> {

@@ -28,6 +28,7 @@ use super::{
     host_key::{HandshakeError, Observer, Seen},
     login,
     route::{Hop, Route},
+    socket::{GivenUp, Socket},
     wire::Wire,
 };
 use crate::model::CollectError;
@@ -63,6 +64,20 @@ pub(super) struct Session {
     pub(super) seen: Arc<Seen>,
     /// The handle was awaited to its end; a second time would be an error.
     over: bool,
+    /// What is below it, and who keeps that if the session is given up; `None` through a jump host,
+    /// which ends what it forwards.
+    below: Option<(Socket, Arc<GivenUp>)>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some((socket, given_up)) = self.below.take()
+            && !self.over
+            && !self.handle.is_closed()
+        {
+            given_up.keep(&socket);
+        }
+    }
 }
 
 impl Session {
@@ -183,16 +198,22 @@ async fn open_hop(
         seen: Arc::clone(&seen),
     };
     let _address = gate.address(&hop.spec.host, hop.spec.port).await;
-    let (_handshake, handle) = match jumps.last() {
+    let (_handshake, handle, below) = match jumps.last() {
         None => {
             let stream = dial(hop, budget).await?;
             let permit = gate.handshake(suspect).await;
-            (permit, handshake(hop, stream, config, observer, budget).await?)
+            let below = (stream.clone(), gate.given_up());
+            let handle = handshake(hop, stream, config, observer, budget).await?;
+            (permit, handle, Some(below))
         }
         Some(jump) => {
             let stream = forward(jump, hop, budget).await?;
             let permit = gate.handshake(suspect).await;
-            (permit, handshake(hop, stream, config, observer, budget).await?)
+            (
+                permit,
+                handshake(hop, stream, config, observer, budget).await?,
+                None,
+            )
         }
     };
     if let Some(key) = seen.host_key.get()
@@ -204,6 +225,7 @@ async fn open_hop(
         handle,
         seen,
         over: false,
+        below,
     };
     budget
         .run(
@@ -216,7 +238,7 @@ async fn open_hop(
 }
 
 /// The TCP connection. Tries each address the name has.
-async fn dial(hop: &Hop, budget: &mut Budget) -> Result<TcpStream, CollectError> {
+async fn dial(hop: &Hop, budget: &mut Budget) -> Result<Socket, CollectError> {
     let about = hop.about();
     let (host, port) = (hop.spec.host.as_str(), hop.spec.port);
     let addresses: Vec<_> = match budget
@@ -236,7 +258,7 @@ async fn dial(hop: &Hop, budget: &mut Budget) -> Result<TcpStream, CollectError>
             Ok(Ok(stream)) => {
                 // Requests are smaller than a packet; Nagle would hold them back.
                 let _ = stream.set_nodelay(true);
-                return Ok(stream);
+                return Ok(stream.into());
             }
             Ok(Err(error)) => dial_error(about, &error),
             Err(_) => about.timeout(Stage::Connect, budget.limit),

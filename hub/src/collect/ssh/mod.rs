@@ -13,6 +13,7 @@ mod host_key;
 pub(crate) mod key;
 mod login;
 mod route;
+mod socket;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 pub(crate) use channel::ProbeChannel;
 use gander_probe::{Differ, RawSample, Sections};
 pub(crate) use route::{Hop, KeyCell, Route};
+pub(crate) use socket::GivenUp;
 
 use super::{Authorities, CollectConfig, ConnectSpec, SeenHostKey, TestReport, gate::Gate};
 use crate::model::CollectError;
