@@ -603,6 +603,71 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/servers/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Import a fleet
+         * @description Carries out the plan of a preview: everything that is selected, or nothing. Refused when the plan has
+         *     become another one since. Log-ins and pinned host keys of enrolled servers stay as they are.
+         */
+        post: operations["import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/servers/import/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What an import would do
+         * @description Reads OpenSSH client configurations, `known_hosts`, Ansible inventories (INI and YAML), tables (CSV)
+         *     and lists of addresses, and compares them with what is enrolled. Nothing is written, nothing is
+         *     connected to.
+         */
+        post: operations["preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/servers/import/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test what an import would add
+         * @description Connects to each selected row, logs in and runs the probe once. The answer is a stream of
+         *     server-sent events (`data: {…}`, an `ImportTestLine` each), one for each host as it is done. Whoever
+         *     closes it ends the test. Nothing is stored: send the host keys that were confirmed with the import.
+         */
+        post: operations["test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/servers/test": {
         parameters: {
             query?: never;
@@ -987,6 +1052,11 @@ export interface components {
             /** @description `ssh-ed25519 AAAA…`, as the person has seen it. */
             public_key: string;
         };
+        /**
+         * @description What happens to a candidate.
+         * @enum {string}
+         */
+        Action: "add" | "change" | "skip";
         /** @description An enrolled agent. */
         Agent: {
             /** @description When its certificate ends, unless it is renewed before. */
@@ -1586,11 +1656,20 @@ export interface components {
          * @enum {string}
          */
         EventKind: "hub_started" | "server_added" | "server_changed" | "server_deleted" | "server_online" | "server_offline" | "server_rebooted" | "transport_changed" | "host_key_pinned" | "host_key_changed" | "alert_resolved" | "samples_deleted" | "retention_changed" | "series_limited" | "logged_in" | "login_failed" | "user_changed" | "token_changed" | "credential_changed" | "host_authority_changed" | "backup_made" | "backup_failed" | "database_restored" | "data_imported" | "storage_failed" | "agent_enrolled" | "agent_waits" | "agent_revoked" | "agent_token_changed";
+        /** @description One field that would change. */
+        FieldChange: {
+            /** @description Its name in the REST interface. */
+            field: string;
+            /** @description As it is. */
+            from: string;
+            /** @description As it would be. */
+            to: string;
+        };
         /**
          * @description What is wrong with a field. The values of its sentence are in `params`.
          * @enum {string}
          */
-        FieldCode: "required" | "required_unless" | "required_with" | "null" | "empty" | "length" | "too_many_bytes" | "too_many_entries" | "entry_length" | "entry_number" | "control_character" | "white_space" | "wrong_type" | "whole_number" | "number" | "not_allowed" | "time" | "in_the_past" | "not_before" | "below_other" | "not_together" | "twice" | "unknown" | "taken" | "host" | "host_key" | "private_key" | "certificate" | "fingerprint" | "known_hosts" | "no_such_server" | "no_such_credential" | "jump_host" | "local_server" | "username" | "wrong_password" | "cursor" | "metric" | "invalid";
+        FieldCode: "required" | "required_unless" | "required_with" | "null" | "empty" | "length" | "too_many_bytes" | "too_many_entries" | "entry_length" | "entry_number" | "control_character" | "white_space" | "wrong_type" | "whole_number" | "number" | "not_allowed" | "time" | "in_the_past" | "not_before" | "below_other" | "not_together" | "twice" | "unknown" | "taken" | "host" | "host_key" | "private_key" | "certificate" | "fingerprint" | "known_hosts" | "no_such_server" | "no_such_credential" | "jump_host" | "jump_not_selected" | "local_server" | "username" | "wrong_password" | "cursor" | "metric" | "invalid";
         /** @description One wrong field of a request. */
         FieldError: {
             /** @description What is wrong with it, stable, for programs and translations. */
@@ -1727,6 +1806,11 @@ export interface components {
              */
             values_a_day: number;
         };
+        /**
+         * @description What a text is.
+         * @enum {string}
+         */
+        Format: "ssh_config" | "known_hosts" | "ansible_ini" | "ansible_yaml" | "csv" | "list" | "private_key";
         /** @description One graphics processor. */
         Gpu: {
             /**
@@ -1862,6 +1946,145 @@ export interface components {
             fingerprint: string;
             /** @description For `authorized_keys`: algorithm and key. */
             public_key: string;
+        };
+        /** @description What was done. */
+        ImportAnswer: {
+            /** @description The new servers. */
+            added: components["schemas"]["ServerId"][];
+            /** @description How many enrolled servers changed. */
+            changed: number;
+            /** @description How many shared credentials were made of key files. */
+            credentials: number;
+        };
+        /** @description One text. */
+        ImportFileRequest: {
+            format?: components["schemas"]["Format"] | null;
+            /** @description Its name: what others refer to it by (`conf.d/web.conf`, `id_ed25519`). */
+            name: string;
+            /** @description What is in it. */
+            text: string;
+        };
+        /** @description What would become of all of them. Nothing was written. */
+        ImportPlan: {
+            /** @description How many would be added. */
+            add: number;
+            /** @description How many would change. */
+            change: number;
+            /** @description What each text was taken for. */
+            files: components["schemas"]["ImportedFile"][];
+            /** @description A word for exactly this plan: send it with the import, which is refused when the plan is another by then. */
+            plan: string;
+            /** @description What is remarkable about no one host. */
+            remarks: components["schemas"]["Remark"][];
+            /** @description The hosts, in the order of the texts. */
+            rows: components["schemas"]["ImportRow"][];
+            /** @description How many would be skipped. */
+            skip: number;
+        };
+        /** @description Texts, and what is chosen where they leave it open. The same for a preview, a test and the import. */
+        ImportRequest: {
+            credential_id?: components["schemas"]["CredentialId"] | null;
+            /** @description The texts, read together: a list of hosts, what it includes, `known_hosts`, key files. */
+            files: components["schemas"]["ImportFileRequest"][];
+            /** @description Group where a text says none. */
+            group?: string | null;
+            /** @description Host keys a person has seen and confirmed: `5 ssh-ed25519 AAAA…`, the row before the key. */
+            host_keys?: string[];
+            /**
+             * @description Log in with the hub's own key where a text brings no log-in; so it is too when nothing is chosen.
+             * @default false
+             */
+            hub_key: boolean;
+            /**
+             * Format: int32
+             * @description Poll interval in seconds where a text says none; null takes the hub's.
+             */
+            interval_seconds?: number | null;
+            jump_server_id?: components["schemas"]["ServerId"] | null;
+            /** @description The `plan` of the preview that was agreed to. Required for a test and for the import. */
+            plan?: string | null;
+            /** @description Positions of the rows that are meant; without it, all that do something. */
+            rows?: number[] | null;
+            /** @description Private key where a text brings no log-in. */
+            ssh_key?: string | null;
+            /** @description Passphrase of the private keys, this one and those of the texts. */
+            ssh_key_passphrase?: string | null;
+            /** @description Password where a text brings no log-in. */
+            ssh_password?: string | null;
+            /**
+             * Format: int32
+             * @description Port where a text says none.
+             * @default 22
+             */
+            ssh_port: number;
+            /** @description Log-in name where a text says none. */
+            ssh_user?: string | null;
+            /** @description Every new server gets these too. */
+            tags?: string[];
+            /** @description `auto` (default), `ssh` or `agent` where a text says nothing. */
+            transport?: components["schemas"]["Transport"];
+        };
+        /** @description What would become of one host. */
+        ImportRow: {
+            /** @description What happens to it. */
+            action: components["schemas"]["Action"];
+            /** @description Fields of an enrolled server that would change. */
+            changes: components["schemas"]["FieldChange"][];
+            /** @description Group. */
+            group: string | null;
+            /** @description Whether it brings a password. */
+            has_password: boolean;
+            host_key: components["schemas"]["HostKey"] | null;
+            /**
+             * Format: int32
+             * @description Poll interval in seconds; null takes the hub's.
+             */
+            interval_seconds: number | null;
+            /** @description Address or host name. */
+            ip: string;
+            /** @description The row it is reached through. */
+            jump_row: number | null;
+            jump_server_id: components["schemas"]["ServerId"] | null;
+            /** @description Name of the key file it brings; null when it brings none. */
+            key: string | null;
+            /** @description Name. */
+            name: string;
+            /** @description Where it stands. */
+            place: components["schemas"]["Place"];
+            /** @description Why it is skipped, first; and what else is remarkable. */
+            remarks: components["schemas"]["Remark"][];
+            /** @description Its position in the plan. */
+            row: number;
+            server_id: components["schemas"]["ServerId"] | null;
+            /**
+             * Format: int32
+             * @description SSH port.
+             */
+            ssh_port: number;
+            /** @description Log-in name; empty where the shared credential brings it. */
+            ssh_user: string;
+            /** @description Tags. */
+            tags: string[];
+            /** @description How it is read. */
+            transport: components["schemas"]["Transport"];
+        };
+        /** @description One line of the stream of a test. */
+        ImportTestLine: {
+            /** @description What was found. */
+            answer: components["schemas"]["TestAnswer"];
+            /** @description How many are done, this one included. */
+            done: number;
+            /** @description The row. */
+            row: number;
+            /** @description How many rows are tested in all. */
+            total: number;
+        };
+        /** @description What a text was taken for. */
+        ImportedFile: {
+            /** @description What it was taken for. */
+            format: components["schemas"]["Format"];
+            /** @description Its name. */
+            name: string;
         };
         /** @description The full state. */
         Initial: {
@@ -2191,6 +2414,16 @@ export interface components {
             /** @description The server it looks like. */
             server_id: components["schemas"]["ServerId"];
         };
+        /** @description Where something stands. */
+        Place: {
+            /** @description Name of the file, as it was given. */
+            file: string;
+            /**
+             * Format: int32
+             * @description Counted from 1.
+             */
+            line: number;
+        };
         /** @description Share of the last ten seconds in which tasks stood still for want of a resource, in tenths of a percent. */
         Pressure: {
             /**
@@ -2266,6 +2499,23 @@ export interface components {
             /** @description Its name; null when it is no more. */
             server_name: string | null;
         };
+        /** @description Something about a line. */
+        Remark: {
+            /** @description What it is about. */
+            code: components["schemas"]["RemarkCode"];
+            /** @description The sentence in English. */
+            message: string;
+            /** @description The values of the sentence. */
+            params: {
+                [key: string]: string;
+            };
+            place: components["schemas"]["Place"] | null;
+        };
+        /**
+         * @description What a remark is about. The values of its sentence are in `params`.
+         * @enum {string}
+         */
+        RemarkCode: "already_there" | "enrolled_as" | "duplicate_of" | "pattern_only" | "bad_value" | "bad_line" | "missing_file" | "missing_key" | "bad_key" | "no_user" | "bad_jump" | "not_supported" | "hashed_host" | "host_key_differs" | "host_key_revoked" | "cert_authority" | "other_connection" | "too_many" | "nothing";
         /** @description How many alerts were resolved. */
         ResolveAnswer: {
             /**
@@ -4614,6 +4864,116 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["HostKeyAnswer"];
                 };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    import: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportAnswer"];
+                };
+            };
+            /** @description The plan is another one by now: ask for a new preview */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportPlan"];
+                };
+            };
+            /** @description The one error envelope */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": components["schemas"]["ImportTestLine"];
+                };
+            };
+            /** @description The plan is another one by now: ask for a new preview */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The one error envelope */
             default: {
