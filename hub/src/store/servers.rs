@@ -24,7 +24,8 @@ pub(super) const PRIVATE_KEY: &str = "private key";
 pub(super) const PASSPHRASE: &str = "passphrase";
 
 pub(super) const SELECT: &str = "SELECT id, name, ip, ssh_port, ssh_user, transport, interval_seconds, jump_server_id, \
-     credential_id, credential_name, credential_kind, credential_user, tags, group_name, cpu_warning_percent, cpu_critical_percent, memory_warning_percent, \
+     credential_id, credential_name, credential_kind, credential_user, \
+     tags, group_name, cpu_warning_percent, cpu_critical_percent, memory_warning_percent, \
      memory_critical_percent, disk_warning_percent, disk_critical_percent, enabled, \
      password IS NOT NULL AS has_password, private_key IS NOT NULL AS has_key, \
      host_key_algorithm, host_key_fingerprint, host_key_public, created_at, updated_at FROM server \
