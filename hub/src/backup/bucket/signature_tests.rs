@@ -25,6 +25,8 @@ const PUBLISHED: &str = "https://examplebucket.s3.amazonaws.com/test.txt\
     &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
 
 fn bucket(endpoint: &str, name: &str, path_style: bool) -> Bucket {
+    // As the program does at its start; another test may have been first.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     Bucket::new(&BucketConfig {
         endpoint: endpoint.to_owned(),
         region: "us-east-1".to_owned(),
