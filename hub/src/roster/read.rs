@@ -30,14 +30,16 @@ impl Hosts {
         self.remarks.extend(other.remarks);
     }
 
-    /// Looks at every private key once. `check` tells the public half of a key, or what is wrong with it and its passphrase;
-    /// `passphrase` opens those that none stands beside.
+    /// Looks at every private key once. `check` tells the public half of a key, or what is wrong with it
+    /// and its passphrase; `passphrase` opens those that none stands beside.
     pub fn check_keys(
         &mut self,
         passphrase: Option<&Secret>,
         mut check: impl FnMut(&Secret, Option<&Secret>) -> Result<HostKey, String>,
     ) {
-        let mut known: HashMap<(String, Option<String>), Result<(HostKey, bool), String>> = HashMap::new();
+        // By text and passphrase: the public half and whether the common passphrase opened it.
+        type Outcome = Result<(HostKey, bool), String>;
+        let mut known: HashMap<(String, Option<String>), Outcome> = HashMap::new();
         for candidate in &mut self.candidates {
             let Some(key) = &mut candidate.key else { continue };
             let Some(text) = &key.text else { continue };

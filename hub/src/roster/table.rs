@@ -233,7 +233,7 @@ pub(super) fn parse(file: &File, files: &dyn Files) -> Hosts {
             hosts.too_many();
             break;
         }
-        hosts.candidates.push(row(&record, columns, place, files));
+        hosts.candidates.push(row(&record, columns, &place, files));
     }
     let has_address = columns.is_none_or(|columns| {
         columns
@@ -266,7 +266,12 @@ fn headings(record: &csv::StringRecord, place: &Place, hosts: &mut Hosts) -> Vec
     columns
 }
 
-fn row(record: &csv::StringRecord, columns: &[Option<Column>], place: Place, files: &dyn Files) -> Candidate {
+fn row(
+    record: &csv::StringRecord,
+    columns: &[Option<Column>],
+    place: &Place,
+    files: &dyn Files,
+) -> Candidate {
     let mut candidate = Candidate::new("", place.clone());
     for (index, (cell, column)) in record.iter().zip(columns).enumerate() {
         let number = u32::try_from(index + 1).ok();
@@ -282,7 +287,7 @@ fn row(record: &csv::StringRecord, columns: &[Option<Column>], place: Place, fil
             };
             candidate
                 .remarks
-                .push(Remark::bad_value(field, value, fix).at(&place));
+                .push(Remark::bad_value(field, value, fix).at(place));
         };
         match column {
             Column::Name => text.clone_into(&mut candidate.name),

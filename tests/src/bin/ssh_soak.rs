@@ -149,7 +149,7 @@ impl Soak {
             node.at_rest = eventually("one session for each server", async || {
                 let counts: Vec<usize> = (0..5).map(|_| sshd.processes_of("deploy").len()).collect();
                 let least = counts.into_iter().min().unwrap_or_default();
-                (least >= servers && least % servers == 0).then_some(least)
+                (least >= servers && least.is_multiple_of(servers)).then_some(least)
             })
             .await;
         }

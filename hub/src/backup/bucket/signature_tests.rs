@@ -156,10 +156,8 @@ async fn serve(mut connection: TcpStream, shelf: Arc<Mutex<Shelf>>) {
             break end;
         }
     };
-    let mut request = Request::parse(
-        &String::from_utf8(bytes[..end].to_vec()).unwrap(),
-        bytes.split_off(end + 4),
-    );
+    let body = bytes.split_off(end + 4);
+    let mut request = Request::parse(std::str::from_utf8(&bytes[..end]).unwrap(), body);
     let length: usize = request
         .headers
         .get("content-length")
