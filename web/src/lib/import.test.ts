@@ -23,7 +23,13 @@ describe('selecting', () => {
 
 describe('a request', () => {
   it('says what was chosen and nothing else', () => {
-    const draft = { ...emptyDraft(), method: 'hub' as const, ssh_user: ' deploy ', tags: 'a, b', ssh_port: 'x' };
+    const draft = {
+      ...emptyDraft(),
+      method: 'hub' as const,
+      ssh_user: ' deploy ',
+      tags: 'a, b',
+      ssh_port: 'x',
+    };
     expect(request([{ name: 'hosts', text: 'a' }], draft)).toEqual({
       files: [{ name: 'hosts', text: 'a' }],
       ssh_user: 'deploy',

@@ -88,7 +88,9 @@ export function matches(row: ImportRow, text: string): boolean {
 
 /** The events of a stream, as they come: `data: {…}` and an empty line. */
 export async function* events<T>(body: ReadableStream<Uint8Array>): AsyncGenerator<T> {
-  const reader = body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
+  const reader = body
+    .pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>)
+    .getReader();
   let rest = '';
   try {
     for (;;) {

@@ -60,7 +60,7 @@ describe('the dictionaries', () => {
     const english = new Map(leaves(en));
     // Names, units and words that are the same in both languages.
     const same =
-      /^\/(charts\/series|fleet|data|form|settings|server|events|transport|alerts\/(titleCount|types))/;
+      /^\/(charts\/series|fleet|data|form|settings|server|events|transport|imports\/formats|alerts\/(titleCount|types))/;
     for (const [path, leaf] of leaves(zh)) {
       const other = english.get(path);
       expect(typeof leaf === 'string' && leaf === '', path).toBe(other === '');
@@ -72,7 +72,9 @@ describe('the dictionaries', () => {
     const unused = [...leaves(en), ...leaves(zh)]
       .filter(
         ([path, leaf]) =>
-          typeof leaf === 'function' && leaf.length > 0 && !/^\/(errors\/collect|fields)/.test(path),
+          typeof leaf === 'function' &&
+          leaf.length > 0 &&
+          !/^\/(errors\/collect|fields|imports\/remarks)/.test(path),
       )
       .filter(([, leaf]) => !/7|1/.test(said(leaf)))
       .map(([path]) => path);

@@ -60,7 +60,9 @@ export const fieldsEn: FieldSentences = {
       ? `Leads in a circle, or through more than ${p.max} jump hosts.`
       : because(p, 'Cannot be a jump host.'),
   jump_not_selected: (p) =>
-    `${p.name} is reached through ${p.jump}, which is not selected: select both or neither.`,
+    p.name && p.jump
+      ? `${p.name} is reached through ${p.jump}, which is not selected: select both or neither.`
+      : 'Is reached through a host that is not selected: select both or neither.',
   local_server: () => "This is the hub's own machine: it is read directly, and in no other way.",
   username: () => 'Only letters (a to z), digits and . _ - @.',
   wrong_password: () => 'Is wrong.',

@@ -49,7 +49,10 @@ export const fieldsZh: FieldSentences = {
   no_such_credential: () => '这个登录凭据已不存在。',
   no_such_server: () => '这台服务器已不存在。',
   jump_host: (p) => (p.max ? `形成环路，或经过的跳板机超过 ${p.max} 台。` : because(p, '不能作为跳板机')),
-  jump_not_selected: (p) => `${p.name} 经由 ${p.jump} 连接，而后者没有选择：请同时选择或都不选。`,
+  jump_not_selected: (p) =>
+    p.name && p.jump
+      ? `${p.name} 经由 ${p.jump} 连接，而后者没有选择：请同时选择或都不选。`
+      : '经由另一台未选择的主机连接：请同时选择或都不选。',
   local_server: () => '这是监控中枢所在的机器：只能直接读取。',
   username: () => '只能用字母（a 到 z）、数字和 . _ - @。',
   wrong_password: () => '密码错误。',
