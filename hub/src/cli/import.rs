@@ -23,7 +23,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   gander-hub import ~/.ssh/config --dry-run                       what would be added, changed or skipped, and why
   gander-hub import ~/.ssh/config ~/.ssh/known_hosts --test --yes      with the host keys that are known already
   gander-hub import inventory.yml --user deploy --key ~/.ssh/id_fleet --tag prod
-  gander-hub import fleet.csv --group web --interval 15
+  gander-hub import fleet.csv --group web --poll-interval 15
   gander-hub import /opt/monitor/monitor.db --dry-run             the original system's servers, samples and alerts
   gander-hub import --from-monitor /opt/monitor/monitor.db --timezone Asia/Shanghai --json > report.json
 

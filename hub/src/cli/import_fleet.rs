@@ -61,7 +61,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
     /// Poll interval in seconds where the files say none
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    #[arg(long = "poll-interval", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     interval: Option<u32>,
     /// Enrolled server to go through where the files say no way
     #[arg(long, value_name = "NAME")]
