@@ -14,14 +14,23 @@ use gander_hub::{
 
 fn quick() -> CollectConfig {
     CollectConfig {
-        connect_timeout: Duration::from_millis(1500),
-        poll_timeout: Duration::from_millis(1500),
+        connect_timeout: Duration::from_secs(3),
+        poll_timeout: Duration::from_secs(3),
         ..CollectConfig::default()
     }
 }
 
-async fn error_of(spec: &ConnectSpec) -> CollectError {
-    test(&quick(), spec).await.expect_err("a failure")
+/// For what is no question of time, however busy this machine is.
+fn patient() -> CollectConfig {
+    CollectConfig {
+        connect_timeout: Duration::from_secs(30),
+        poll_timeout: Duration::from_secs(30),
+        ..CollectConfig::default()
+    }
+}
+
+async fn error_of(config: &CollectConfig, spec: &ConnectSpec) -> CollectError {
+    test(config, spec).await.expect_err("a failure")
 }
 
 #[tokio::test]
@@ -61,7 +70,8 @@ async fn each_misbehaviour_has_its_explanation() {
     ];
     for (misbehaviour, code, words) in table {
         let fake = FakeSsh::start(misbehaviour.clone()).await;
-        let error = error_of(&fake.spec("web-1")).await;
+        let config = if code == Code::Timeout { quick() } else { patient() };
+        let error = error_of(&config, &fake.spec("web-1")).await;
         assert_eq!(error.code, code, "{misbehaviour:?}: {error}");
         assert!(error.message.contains(words), "{misbehaviour:?}: {error}");
         assert!(error.message.contains("web-1"), "{misbehaviour:?}: {error}");
@@ -83,7 +93,7 @@ async fn nobody_at_home() {
     let fake = FakeSsh::start(Misbehaviour::None).await;
     let mut spec = fake.spec("web-1");
     spec.port = port;
-    let refused = error_of(&spec).await;
+    let refused = error_of(&patient(), &spec).await;
     assert_eq!(refused.code, Code::ConnectionRefused);
     assert!(
         refused.message.contains(&format!("127.0.0.1:{port}")),
@@ -91,7 +101,7 @@ async fn nobody_at_home() {
     );
 
     spec.host = "no-such-host.invalid".into();
-    let unknown = error_of(&spec).await;
+    let unknown = error_of(&patient(), &spec).await;
     assert_eq!(unknown.code, Code::UnknownHost, "{unknown}");
     assert!(unknown.message.contains("no-such-host.invalid"), "{unknown}");
 }
@@ -131,7 +141,7 @@ async fn noise_before_the_probe_is_skipped_within_bounds() {
     assert!(report.kernel.is_some());
 
     let fake = FakeSsh::start(Misbehaviour::Noisy(vec![b'.'; 80 * 1024])).await;
-    let error = error_of(&fake.spec("web-1")).await;
+    let error = error_of(&patient(), &fake.spec("web-1")).await;
     assert_eq!(error.code, Code::ProbeFailed, "{error}");
 }
 
