@@ -114,6 +114,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn handshakes_with_all_servers_together_are_limited() {
+        let gate = gate(2, 8);
+        let first = gate.handshake(false).await;
+        let _second = gate.handshake(false).await;
+        assert!(gate.handshake(false).now_or_never().is_none(), "the third waits");
+        drop(first);
+        assert!(gate.handshake(false).now_or_never().is_some());
+    }
+
+    #[tokio::test]
     async fn servers_that_failed_last_time_do_not_crowd_out_the_others() {
         let gate = gate(4, 8);
         let _held = gate.handshake(true).await;
