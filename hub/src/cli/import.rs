@@ -35,7 +35,7 @@ except for the original system's database: stop it for that. Running it twice ad
 #[derive(Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    fleet: import_fleet::Options,
+    fleet: import_fleet::FleetOptions,
     /// The original system's database
     #[arg(long, value_name = "FILE", conflicts_with = "files")]
     from_monitor: Option<PathBuf>,

@@ -32,7 +32,7 @@ const MOST_FILE_BYTES: u64 = 16 * 1024 * 1024;
 const PARALLEL: usize = 8;
 
 #[derive(Args)]
-pub(super) struct Options {
+pub(super) struct FleetOptions {
     /// What to bring in; several are read together
     #[arg(value_name = "FILE", required_unless_present = "from_monitor")]
     pub(super) files: Vec<PathBuf>,
@@ -74,7 +74,12 @@ pub(super) struct Options {
     yes: bool,
 }
 
-pub(super) async fn run(config: &Config, options: &Options, dry_run: bool, json: bool) -> anyhow::Result<()> {
+pub(super) async fn run(
+    config: &Config,
+    options: &FleetOptions,
+    dry_run: bool,
+    json: bool,
+) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     let outcome = with_store(config, &store, options, dry_run, json).await;
     store.close().await;
@@ -84,7 +89,7 @@ pub(super) async fn run(config: &Config, options: &Options, dry_run: bool, json:
 async fn with_store(
     config: &Config,
     store: &Store,
-    options: &Options,
+    options: &FleetOptions,
     dry_run: bool,
     json: bool,
 ) -> anyhow::Result<()> {
@@ -188,7 +193,7 @@ fn agreed(number: usize) -> anyhow::Result<bool> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-fn read(options: &Options) -> anyhow::Result<Hosts> {
+fn read(options: &FleetOptions) -> anyhow::Result<Hosts> {
     let format = options.format.as_deref().and_then(|wanted| {
         Format::ALL
             .iter()
@@ -239,7 +244,7 @@ fn secret_in(path: &Path) -> anyhow::Result<Secret> {
     Ok(Secret::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
-fn login(options: &Options) -> anyhow::Result<SshCredential> {
+fn login(options: &FleetOptions) -> anyhow::Result<SshCredential> {
     let passphrase = options
         .key_passphrase_file
         .as_deref()
