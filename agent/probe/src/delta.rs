@@ -9,6 +9,9 @@
 //! - the clock was set: nothing, as times are the caller's monotonic clock and the node's uptime;
 //! - the answer was late: the time between two readings is the difference of the node's uptimes,
 //!   which were read beside the counters, where that agrees with the caller's clock within a half.
+//!
+//! A rate has ten significant bits, three decimal figures: both ends of a second are known to the
+//! millisecond, so more would be noise, and noise is what storing a rate costs.
 
 use std::collections::HashMap;
 
@@ -25,6 +28,8 @@ use crate::snapshot::{
 
 /// So many processes with the most CPU use are kept, and so many with the most memory.
 const TOP: usize = 15;
+/// What is known of a rate.
+const SIGNIFICANT_BITS: u32 = 10;
 /// Nanoseconds of a clock tick as the kernel shows it to programs (`USER_HZ`).
 const TICK_NS: u64 = 10_000_000;
 
@@ -359,7 +364,7 @@ fn disk_rates(old: &DiskCounters, new: &DiskCounters, elapsed_ms: u64) -> Option
         reads_per_second: per_second(reads.into(), elapsed_ms),
         writes_per_second: per_second(writes.into(), elapsed_ms),
         utilisation_permille: u16::try_from(utilisation.min(1000)).unwrap_or(1000),
-        await_us: (requests > 0).then(|| narrow(request_ms * 1000 / u128::from(requests))),
+        await_us: (requests > 0).then(|| significant(narrow(request_ms * 1000 / u128::from(requests)))),
     })
 }
 
@@ -406,10 +411,19 @@ fn cores(cpu_ns: u64, elapsed_ms: u64) -> Option<u32> {
     u32::try_from((u128::from(cpu_ns) + elapsed_us / 2) / elapsed_us).ok()
 }
 
-/// Rounded half up.
+/// Rounded half up, and to what is known of it.
 fn per_second(amount: u128, elapsed_ms: u64) -> u64 {
     let elapsed_ms = u128::from(elapsed_ms);
-    narrow((amount * 1000 + elapsed_ms / 2) / elapsed_ms)
+    significant(narrow((amount * 1000 + elapsed_ms / 2) / elapsed_ms))
+}
+
+/// Rounds half up to [`SIGNIFICANT_BITS`]; numbers that have no more stay as they are.
+fn significant(value: u64) -> u64 {
+    let surplus = (u64::BITS - value.leading_zeros()).saturating_sub(SIGNIFICANT_BITS);
+    if surplus == 0 {
+        return value;
+    }
+    value.saturating_add(1 << (surplus - 1)) >> surplus << surplus
 }
 
 fn narrow(value: u128) -> u64 {

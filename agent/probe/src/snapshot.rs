@@ -198,7 +198,7 @@ pub struct Disk {
     pub rates: Option<DiskRates>,
 }
 
-/// Rates of one block device.
+/// Rates of one block device, each to ten significant bits ([`delta`](crate::delta)).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DiskRates {
@@ -226,7 +226,7 @@ pub struct Interface {
     pub rates: Option<InterfaceRates>,
 }
 
-/// Rates of one network interface.
+/// Rates of one network interface, each to ten significant bits ([`delta`](crate::delta)).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct InterfaceRates {

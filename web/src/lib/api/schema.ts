@@ -1564,7 +1564,7 @@ export interface components {
             device: string;
             rates: components["schemas"]["DiskRates"] | null;
         };
-        /** @description Rates of one block device. */
+        /** @description Rates of one block device, each to ten significant bits ([`delta`](crate::delta)). */
         DiskRates: {
             /**
              * Format: int64
@@ -2103,7 +2103,7 @@ export interface components {
             name: string;
             rates: components["schemas"]["InterfaceRates"] | null;
         };
-        /** @description Rates of one network interface. */
+        /** @description Rates of one network interface, each to ten significant bits ([`delta`](crate::delta)). */
         InterfaceRates: {
             /**
              * Format: int64
