@@ -8,6 +8,9 @@ use super::column::{self, Bits, Encoding};
 use super::{Damaged, MAX_ROWS, Pattern, Series, Shape, Table};
 
 pub(super) const VERSION: u8 = 1;
+/// Tags of the columns that pco packed; what is added tells the width of its numbers.
+pub(super) const PACKED: u8 = 5;
+pub(super) const SHORT: u8 = 9;
 
 /// What a block has, and where.
 #[derive(Debug, Clone)]
@@ -376,7 +379,7 @@ impl Parser<'_> {
                     minus: tag == 3,
                 });
             }
-            4..=8 => {}
+            4..=12 => {}
             _ => return Err(Damaged("a column of unknown encoding")),
         }
         // No block has 4 GiB.
@@ -386,24 +389,19 @@ impl Parser<'_> {
         self.rest = &self.rest[4..];
         let start = self.next;
         self.next += length;
-        let bits = match tag {
-            4 => {
-                return Ok(Column {
-                    encoding: Encoding::Runs,
-                    start,
-                    length,
-                    checksum,
-                });
-            }
-            5 => Bits::B8,
-            6 => Bits::B16,
-            7 => Bits::B32,
-            _ => Bits::B64,
-        };
-        let encoding = Encoding::Packed {
-            bits,
-            base: self.signed()?,
-            scale: self.number()?,
+        let encoding = match tag {
+            4 => Encoding::Runs,
+            PACKED..SHORT => Encoding::Packed {
+                bits: Bits::of(tag - PACKED),
+                base: self.signed()?,
+                scale: self.number()?,
+            },
+            _ => Encoding::Short {
+                bits: Bits::of(tag - SHORT),
+                base: self.number()?,
+                // An encoder writes no more than 12, and shifting needs one.
+                significant: self.count(63)?.max(1) as u32,
+            },
         };
         Ok(Column {
             encoding,

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use gander_probe::varint::{self, zigzag};
 
-use super::column::{self, Bits, Encoding};
-use super::directory::VERSION;
+use super::column::{self, Encoding};
+use super::directory::{PACKED, SHORT, VERSION};
 use super::{Damaged, Shape, Table};
 
 /// A block ready to be stored.
@@ -70,7 +70,9 @@ pub(in crate::store) fn encode(table: &Table, shape: Shape) -> Result<Encoded, D
                 continue;
             }
             let encoding = writer.column(values)?;
-            if let (Encoding::Packed { .. } | Encoding::Runs, Some(curve)) = (encoding, curve) {
+            if let (Encoding::Packed { .. } | Encoding::Short { .. } | Encoding::Runs, Some(curve)) =
+                (encoding, curve)
+            {
                 seen.entry((series.pattern, place, curve.up)).or_insert(number);
             }
         }
@@ -168,17 +170,18 @@ impl Writer {
             }
             Encoding::Runs => outside(directory, 4),
             Encoding::Packed { bits, base, scale } => {
-                outside(
-                    directory,
-                    match bits {
-                        Bits::B8 => 5,
-                        Bits::B16 => 6,
-                        Bits::B32 => 7,
-                        Bits::B64 => 8,
-                    },
-                );
+                outside(directory, PACKED + bits.code());
                 signed(directory, base);
                 varint::put(directory, scale);
+            }
+            Encoding::Short {
+                bits,
+                base,
+                significant,
+            } => {
+                outside(directory, SHORT + bits.code());
+                varint::put(directory, base);
+                varint::put(directory, u64::from(significant));
             }
         }
     }

@@ -18,6 +18,8 @@
 //!            | 3 series value                value minus that column
 //!            | 4 length crc32                runs: { value-delta run-length } in the data
 //!            | 5..=8 length crc32 base scale pco in the data: base + scale × number of 8, 16, 32, 64 bits
+//!            | 9..=12 length crc32 base significant
+//!                                            pco in the data: base + number, and that in few significant bits
 //! ```
 //!
 //! Numbers are LEB128; those that may be negative are zigzag; `crc32` is 4 bytes, little endian.
@@ -25,7 +27,7 @@
 //! columns of a roll-up hold is said in `store/rollup.rs`. `times` are milliseconds, strictly
 //! rising, one for each row. A *pattern* says in which rows a series has a value: the sections of a
 //! snapshot come at different paces, and series of one section share the positions. Columns with
-//! bytes of their own (4 to 8) lie one after the other in `data`, in the order of the directory;
+//! bytes of their own (4 to 12) lie one after the other in `data`, in the order of the directory;
 //! each has its checksum, so that a damaged one is known without reading the rest. Every pco column
 //! is one chunk of one page in pco's wrapped format, its file header left out ([`column`]).
 //!

@@ -32,7 +32,7 @@ fn curve(kind: u8, length: usize, seed: i64) -> Vec<i64> {
     let noise =
         |step: usize| ((step as i64 + seed).wrapping_mul(6_364_136_223_846_793_005) >> 40).rem_euclid(1_000);
     (0..length)
-        .map(|step| match kind % 8 {
+        .map(|step| match kind % 9 {
             0 => seed,
             1 => seed + step as i64 * 7,
             2 => noise(step),
@@ -40,13 +40,14 @@ fn curve(kind: u8, length: usize, seed: i64) -> Vec<i64> {
             4 => i64::from(step % 97 == 0),
             5 => (step as i64 / 50) * 3 + seed,
             6 => noise(step).wrapping_mul(i64::MAX / 3),
+            7 => noise(step) << (noise(step + 1) % 40),
             _ => (1 << 34) + noise(step) * noise(step + 1),
         })
         .collect()
 }
 
 fn tables() -> impl Strategy<Value = (Table, Shape)> {
-    let series = (0..8_u8, any::<i32>(), 0..3_usize, any::<bool>());
+    let series = (0..9_u8, any::<i32>(), 0..3_usize, any::<bool>());
     (
         0..700_usize,
         proptest::collection::vec(series, 0..12),
@@ -133,7 +134,7 @@ proptest! {
 
 #[test]
 fn columns_that_move_together_are_stored_once() {
-    let used = curve(7, 2_000, 1);
+    let used = curve(8, 2_000, 1);
     let series = |id, values: Vec<i64>| Series {
         id,
         pattern: 0,
