@@ -148,11 +148,15 @@ impl AgentService for Agents {
         let (down, messages) = mpsc::channel(DOWN_BACKLOG);
         let id = agent.id;
         let session = Session::open(Arc::clone(&self.0), agent, server, &peer, down);
-        // Revoked between the look and the opening: nobody else would notice.
-        let (still, _) = self.who(&request).await?;
+        // Revoked or set anew between the look and the opening: nobody else would notice.
+        let (still, server) = self.who(&request).await?;
         if still.id != id {
             return Err(End::Revoked.status());
         }
+        if server.spec.transport == Transport::Ssh {
+            return Err(End::SshOnly.status());
+        }
+        self.0.sessions.refresh(id, &server);
         self.0.streams.spawn(session.run(request.into_inner()));
         let open: fn(Word) -> Result<HubMessage, Status> = |word| *word;
         Ok(Response::new(ReceiverStream::new(messages).map(open)))

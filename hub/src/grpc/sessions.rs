@@ -173,11 +173,20 @@ impl Sessions {
         }
     }
 
-    /// Takes over which agents may stream, and how their servers are set.
-    pub(super) fn settle(&self, active: &HashSet<AgentId>, servers: &HashMap<ServerId, Server>) {
+    /// The number of the stream that was opened last.
+    pub(super) fn newest(&self) -> u64 {
+        self.lock().last
+    }
+
+    /// Takes over which agents may stream, and how their servers are set. Judges the streams up to number
+    /// `newest`: what was read before a stream was opened may know nothing of its agent.
+    pub(super) fn settle(&self, newest: u64, active: &HashSet<AgentId>, servers: &HashMap<ServerId, Server>) {
         let inner = self.lock();
         let replay = replay_share(inner.streams.len());
         for (agent_id, stream) in &inner.streams {
+            if stream.number > newest {
+                continue;
+            }
             let Some(server) = servers.get(&stream.server_id) else {
                 end(&stream.orders, End::ServerGone);
                 continue;
@@ -193,6 +202,15 @@ impl Sessions {
                     orders.replay_per_second = replay;
                 });
             }
+        }
+    }
+
+    /// Takes over how the server of a stream just opened is set now.
+    pub(super) fn refresh(&self, agent_id: AgentId, server: &Server) {
+        let inner = self.lock();
+        let interval = self.interval(server);
+        if let Some(stream) = inner.streams.get(&agent_id) {
+            change(&stream.orders, |orders| orders.interval = interval);
         }
     }
 
@@ -229,4 +247,48 @@ fn change(orders: &watch::Sender<Orders>, change: impl FnOnce(&mut Orders)) {
 /// What one of so many agents may send from its spool in a second.
 fn replay_share(streams: usize) -> u32 {
     u32::try_from((REPLAY_IN_ALL / streams.max(1)).clamp(2, 250)).unwrap_or(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Timestamp, server::ServerSpec};
+
+    fn server(id: i64, interval_seconds: Option<u32>) -> Server {
+        let mut spec = ServerSpec::new(&format!("server-{id}"), "192.0.2.1", "", Transport::Agent);
+        spec.interval_seconds = interval_seconds;
+        Server {
+            id: ServerId(id),
+            spec,
+            has_password: false,
+            has_key: false,
+            credential: None,
+            host_key: None,
+            created_at: Timestamp(0),
+            updated_at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn a_stream_is_judged_only_by_what_was_read_after_it_was_opened() {
+        let sessions = Sessions::new(Duration::from_secs(30));
+        let (_, first) = sessions.open(AgentId(1), &server(1, None), || false);
+        let newest = sessions.newest();
+        let read = HashMap::from([(ServerId(1), server(1, Some(5)))]);
+        let active = HashSet::from([AgentId(1)]);
+        // Enrolled after the database was read, and at once here.
+        let (_, second) = sessions.open(AgentId(2), &server(2, None), || false);
+
+        sessions.settle(newest, &active, &read);
+        assert_eq!(first.borrow().interval, Duration::from_secs(5));
+        assert_eq!((first.borrow().end, second.borrow().end), (None, None));
+
+        sessions.refresh(AgentId(2), &server(2, Some(7)));
+        assert_eq!(second.borrow().interval, Duration::from_secs(7));
+
+        sessions.settle(sessions.newest(), &active, &read);
+        assert_eq!(second.borrow().end, Some(End::ServerGone));
+        sessions.settle(sessions.newest(), &HashSet::new(), &read);
+        assert_eq!(first.borrow().end, Some(End::Revoked));
+    }
 }

@@ -117,10 +117,11 @@ pub(super) async fn run(hub: Arc<Shared>, shutdown: CancellationToken) {
 }
 
 async fn settle(hub: &Shared) -> Result<(), StoreError> {
+    let newest = hub.sessions.newest();
     let active: HashSet<AgentId> = hub.store.agents().await?.iter().map(|agent| agent.id).collect();
     let servers = hub.store.servers().await?;
     let servers = servers.into_iter().map(|server| (server.id, server)).collect();
-    hub.sessions.settle(&active, &servers);
+    hub.sessions.settle(newest, &active, &servers);
     Ok(())
 }
 
