@@ -85,12 +85,11 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let address = listener.local_addr().context("the listening address")?;
     let grpc_address = grpc_listener.local_addr().context("the gRPC address")?;
-    let stats = store.storage_stats().await?;
     tracing::info!(
         path = %config.database_path.display(),
         sqlite = store.sqlite_version().await?,
-        size_bytes = stats.database_bytes,
-        samples = stats.samples,
+        size_bytes = std::fs::metadata(&config.database_path).map_or(0, |file| file.len()),
+        samples = store.sample_count().await?,
         "database ready"
     );
     if config.local_server {

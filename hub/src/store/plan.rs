@@ -1,6 +1,7 @@
 //! How to read the wanted series out of samples of any layout.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use gander_probe::varint::Damaged;
 use sqlx::Row;
@@ -95,6 +96,15 @@ impl Plan {
             slot_of,
             cells,
         })
+    }
+
+    /// The slots of one server, in the order of metric and label.
+    pub(super) fn slots_of(&self, server_id: ServerId) -> Range<usize> {
+        let place = |after: bool| {
+            self.slots
+                .partition_point(|slot| slot.server_id < server_id || after && slot.server_id == server_id)
+        };
+        place(false)..place(true)
     }
 
     /// The slot of each wanted series, by its id.

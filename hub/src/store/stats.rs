@@ -4,8 +4,37 @@ use super::layout::{LIVE_MS, MAX_SERIES};
 use super::{Result, ServerStorage, StorageStats, Store, forecast};
 use crate::model::{ServerId, Timestamp};
 
-/// Server, samples, of which folded, oldest, newest, series, whether they are at the limit.
-type Row = (i64, i64, i64, Option<i64>, Option<i64>, i64, bool);
+/// Server, samples, of which folded, oldest row and block, newest row and block, series, whether they are
+/// at the limit.
+type Row = (
+    i64,
+    i64,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    i64,
+    bool,
+);
+
+/// Sizes and numbers per server. `+first_at` keeps SQLite from looking for the smallest of all servers'
+/// blocks until it meets one of this server's.
+pub(super) const PER_SERVER: &str = "SELECT server.id, coalesce(tally.samples, 0), coalesce(tally.folded, 0),
+         (SELECT min(taken_at) FROM sample WHERE server_id = server.id),
+         (SELECT min(+first_at) FROM block WHERE server_id = server.id AND tier = 0),
+         (SELECT max(taken_at) FROM sample WHERE server_id = server.id),
+         (SELECT max(last_at) FROM block WHERE server_id = server.id AND tier = 0),
+         coalesce(known.series, 0), coalesce(known.live, 0) >= ?2
+     FROM server LEFT JOIN tally ON tally.server_id = server.id
+     LEFT JOIN (
+         SELECT series.server_id, count(*) AS series, sum(last_seen_at > newest.at - ?1) AS live
+         FROM series JOIN (
+             SELECT server_id, max(last_seen_at) AS at FROM series GROUP BY server_id
+         ) AS newest ON newest.server_id = series.server_id
+         GROUP BY series.server_id
+     ) AS known ON known.server_id = server.id
+     ORDER BY server.id";
 
 impl Store {
     /// The version of the SQLite library linked in.
@@ -19,27 +48,29 @@ impl Store {
             .await?)
     }
 
+    /// How many samples there are. As fast with thousands of servers as with one.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn sample_count(&self) -> Result<u64> {
+        let mut connection = self.read().await?;
+        let count: i64 = sqlx::query_scalar("SELECT coalesce(sum(samples), 0) FROM tally")
+            .fetch_one(&mut *connection)
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
     /// Sizes and numbers of samples, in all and of each server. Counts nothing row by row.
     ///
     /// # Errors
     /// The database cannot be read.
     pub async fn storage_stats(&self) -> Result<StorageStats> {
         let mut connection = self.read().await?;
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT server.id, coalesce(tally.samples, 0), coalesce(tally.folded, 0),
-                 (SELECT min(at) FROM (SELECT min(taken_at) AS at FROM sample WHERE server_id = server.id
-                     UNION ALL SELECT min(first_at) FROM block WHERE server_id = server.id AND tier = 0)),
-                 (SELECT max(at) FROM (SELECT max(taken_at) AS at FROM sample WHERE server_id = server.id
-                     UNION ALL SELECT max(last_at) FROM block WHERE server_id = server.id AND tier = 0)),
-                 (SELECT count(*) FROM series WHERE server_id = server.id),
-                 (SELECT count(*) FROM series WHERE server_id = server.id
-                     AND last_seen_at > (SELECT max(last_seen_at) FROM series WHERE server_id = server.id) - ?1) >= ?2
-             FROM server LEFT JOIN tally ON tally.server_id = server.id ORDER BY server.id",
-        )
-        .bind(LIVE_MS)
-        .bind(MAX_SERIES as i64)
-        .fetch_all(&mut *connection)
-        .await?;
+        let rows: Vec<Row> = sqlx::query_as(PER_SERVER)
+            .bind(LIVE_MS)
+            .bind(MAX_SERIES as i64)
+            .fetch_all(&mut *connection)
+            .await?;
         let free_pages: i64 = sqlx::query_scalar("PRAGMA freelist_count")
             .fetch_one(&mut *connection)
             .await?;
@@ -55,18 +86,20 @@ impl Store {
         let dropped = self.dropped_values().clone();
         let per_server: Vec<ServerStorage> = rows
             .into_iter()
-            .map(|(id, samples, folded, oldest, newest, series, full)| {
-                unfolded += (samples - folded).unsigned_abs();
-                ServerStorage {
-                    server_id: ServerId(id),
-                    samples: samples.unsigned_abs(),
-                    oldest: oldest.map(Timestamp),
-                    newest: newest.map(Timestamp),
-                    series: series.unsigned_abs(),
-                    dropped_values: dropped.get(&ServerId(id)).copied().unwrap_or(0),
-                    at_series_limit: full,
-                }
-            })
+            .map(
+                |(id, samples, folded, first_row, first_block, last_row, last_block, series, full)| {
+                    unfolded += (samples - folded).unsigned_abs();
+                    ServerStorage {
+                        server_id: ServerId(id),
+                        samples: samples.unsigned_abs(),
+                        oldest: first_row.into_iter().chain(first_block).min().map(Timestamp),
+                        newest: last_row.max(last_block).map(Timestamp),
+                        series: series.unsigned_abs(),
+                        dropped_values: dropped.get(&ServerId(id)).copied().unwrap_or(0),
+                        at_series_limit: full,
+                    }
+                },
+            )
             .collect();
         let size = |suffix: &str| {
             let mut path = self.inner.path.clone().into_os_string();

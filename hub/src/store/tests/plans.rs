@@ -7,11 +7,12 @@ use crate::model::EventKind;
 use crate::store::alerts::alerts_sql;
 use crate::store::chunks::FIND;
 use crate::store::events::events_sql;
-use crate::store::remove::batch_sql;
-use crate::store::rows::{blocks_sql, rows_sql};
+use crate::store::remove::BATCH;
+use crate::store::rows::{ROWS, blocks_sql};
 use crate::store::source::SCAN;
 use crate::store::spacing::NEWEST_BLOCKS;
-use crate::store::{AlertQuery, Cursor, DeleteRange, EventQuery, MetricsQuery};
+use crate::store::stats::PER_SERVER;
+use crate::store::{AlertQuery, EventQuery, MetricsQuery};
 
 async fn plan(test: &TestStore, sql: &str) -> String {
     let sql = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
@@ -36,9 +37,18 @@ fn assert_cheap(sql: &str, plan: &str, index: &str) {
 }
 
 #[tokio::test]
+async fn the_first_block_of_a_server_is_not_looked_for_among_all_blocks() {
+    let test = TestStore::new().await;
+    let plan = plan(&test, PER_SERVER).await;
+    let own = "SEARCH block USING COVERING INDEX block_by_server (server_id=? AND tier=?)";
+    assert_eq!(plan.matches(own).count(), 2, "{plan}");
+    assert!(!plan.contains("block_by_time"), "{plan}");
+}
+
+#[tokio::test]
 async fn samples_are_found_by_their_key_and_in_order() {
     let test = TestStore::new().await;
-    let cheap = async |sql: String, index| assert_cheap(&sql, &plan(&test, &sql).await, index);
+    let cheap = async |sql: String, index: &str| assert_cheap(&sql, &plan(&test, &sql).await, index);
     cheap(
         SCAN.to_owned(),
         "SEARCH sample USING PRIMARY KEY (server_id=? AND taken_at>? AND taken_at<?)",
@@ -54,23 +64,9 @@ async fn samples_are_found_by_their_key_and_in_order() {
         "SEARCH block USING INDEX block_by_server (server_id=? AND tier=? AND last_at>?)",
     )
     .await;
-    let after = Some(Cursor {
-        taken_at: NOW,
-        server_id: ServerId(1),
-    });
-    let all = MetricsQuery {
-        after,
-        to: Some(NOW),
-        ..MetricsQuery::default()
-    };
     cheap(
-        text(rows_sql(&all, 10)),
-        "SEARCH sample USING COVERING INDEX sample_by_time",
-    )
-    .await;
-    cheap(
-        text(rows_sql(&MetricsQuery::default(), 10)),
-        "SCAN sample USING COVERING INDEX sample_by_time",
+        ROWS.to_owned(),
+        "SEARCH sample USING PRIMARY KEY (server_id=? AND taken_at>? AND taken_at<?)",
     )
     .await;
     cheap(
@@ -78,40 +74,13 @@ async fn samples_are_found_by_their_key_and_in_order() {
         "SEARCH block USING INDEX block_by_time (tier=? AND first_at<?)",
     )
     .await;
-    let one = MetricsQuery {
-        server_id: Some(ServerId(1)),
-        from: Some(NOW),
-        ..all
-    };
-    cheap(
-        text(rows_sql(&one, 10)),
-        "SEARCH sample USING PRIMARY KEY (server_id=? AND taken_at>",
-    )
-    .await;
-    let old = DeleteRange {
-        server_id: None,
-        before: Some(NOW),
-    };
-    let old = text(batch_sql(&old));
-    cheap(
-        old.clone(),
-        "SEARCH sample USING COVERING INDEX sample_by_time (taken_at<?)",
-    )
-    .await;
-    cheap(
-        old,
-        "SEARCH sample USING PRIMARY KEY (server_id=? AND taken_at=?)",
-    )
-    .await;
-    let one = DeleteRange {
-        server_id: Some(ServerId(1)),
-        before: Some(NOW),
-    };
-    cheap(
-        text(batch_sql(&one)),
-        "SEARCH sample USING PRIMARY KEY (server_id=? AND taken_at<?)",
-    )
-    .await;
+    for part in ["(server_id=? AND taken_at<?)", "(server_id=? AND taken_at=?)"] {
+        cheap(
+            BATCH.to_owned(),
+            &format!("SEARCH sample USING PRIMARY KEY {part}"),
+        )
+        .await;
+    }
 }
 
 #[tokio::test]
