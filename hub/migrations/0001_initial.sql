@@ -115,7 +115,8 @@ CREATE TABLE layout (
 CREATE INDEX layout_by_server ON layout (server_id);
 
 -- One row a server and moment. No foreign key: a deleted server's samples are swept away
--- afterwards in small batches (table removal), never in one giant transaction.
+-- afterwards in small batches (table removal), never in one giant transaction. No index by time: with
+-- a thousand servers every row that folding takes away would touch a page of its own in it.
 CREATE TABLE sample (
     server_id INTEGER NOT NULL,
     taken_at  INTEGER NOT NULL,
@@ -123,8 +124,6 @@ CREATE TABLE sample (
     cells     BLOB    NOT NULL,
     PRIMARY KEY (server_id, taken_at)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX sample_by_time ON sample (taken_at);
 
 -- Samples folded into columns (store/block), and roll-ups of them. tier is 0 for samples, and for
 -- a roll-up the length of its buckets in milliseconds. A sample is in a row or in a block of tier 0,

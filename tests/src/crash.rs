@@ -135,7 +135,8 @@ pub async fn write(database: &Path, base: i64, first: i64) {
     let (sender, readings) = mpsc::channel(4_096);
     tokio::spawn(ingest.run(readings, CancellationToken::new()));
     let newest = Arc::new(AtomicI64::new(first));
-    tokio::spawn(fold(store, base, Arc::clone(&newest)));
+    tokio::spawn(fold(store.clone(), base, Arc::clone(&newest)));
+    tokio::spawn(write_back(store));
     let mut out = std::io::stdout();
     writeln!(out, "{READY}").unwrap();
     let mut under_way = VecDeque::new();
@@ -175,6 +176,14 @@ async fn fold(store: Store, base: i64, newest: Arc<AtomicI64>) {
     loop {
         let now = Timestamp(base + newest.load(Ordering::Relaxed) * STEP_MS);
         store.fold(now, Duration::from_millis(200)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Writes the log back as soon as there are some pages, for the same reason.
+async fn write_back(store: Store) {
+    loop {
+        store.tend_log().await.unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -7,9 +7,9 @@
 //! the database is as before or after such a transaction, and both answer every question alike.
 //!
 //! Rows of a server are folded when there are 256 of them (or they grow old). Blocks of about the
-//! same size are merged four by four until they hold 4,096 rows; what lies inside the time of a
-//! larger block (late samples) is merged with it. Samples enter the roll-ups when their block holds
-//! 1,024.
+//! same size are merged, four by four to 1,024 rows and two by two to 4,096; what lies inside the time
+//! of a larger block (late samples) is merged with it. Samples enter the roll-ups when their block
+//! holds 1,024.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -26,13 +26,16 @@ use super::merge::{FAN_IN, SIZES, Sizes, block_of, choose, merged, rolled};
 use super::rollup::STEPS;
 use super::table::Gathered;
 use super::words::to_json;
-use super::{Result, Store, StoreError, write_back};
+use super::{Result, Store, StoreError};
 use crate::model::Timestamp;
 
 /// Fewer rows are folded when the newest of them is this old: the server is gone, or slow.
 const OLD_MS: i64 = 6 * 3_600_000;
 /// … if there are so many.
 const OLD_ROWS: i64 = 32;
+
+/// How far folding stands back where others want the processor.
+const NICE: i32 = 10;
 
 /// What a call of [`Store::fold`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,8 +67,8 @@ struct Swap {
 
 impl Store {
     /// Folds for about as long as `budget`: rows into blocks, blocks into larger ones and into
-    /// roll-ups, sweeps up the bytes of blocks that are gone, and writes the log back. Changes no
-    /// answer; may be dropped or killed at any instant.
+    /// roll-ups, and sweeps up the bytes of blocks that are gone. Changes no answer; may be dropped or
+    /// killed at any instant.
     ///
     /// # Errors
     /// The database cannot be read or written. What was folded until then stays folded.
@@ -82,7 +85,6 @@ impl Store {
     ) -> Result<FoldReport> {
         let begun = Instant::now();
         let mut report = FoldReport::default();
-        let mut written_back = begun;
         let mut servers = self.foldable(sizes, now).await?;
         servers.extend(self.unsettled().await?);
         for server_id in servers {
@@ -91,10 +93,6 @@ impl Store {
             while begun.elapsed() < budget && !settled {
                 settled = !self.fold_rows(sizes, server_id, i64::MAX, &mut report).await?
                     && !self.merge_some(sizes, server_id, &mut report).await?;
-                if written_back.elapsed() >= write_back::EVERY {
-                    self.write_back().await?;
-                    written_back = Instant::now();
-                }
             }
             if !settled {
                 report.more = true;
@@ -109,11 +107,9 @@ impl Store {
             write.commit().await?;
             report.longest_write = report.longest_write.max(held.elapsed());
             if !more {
-                self.write_back().await?;
                 return Ok(report);
             }
         }
-        self.write_back().await?;
         report.more = true;
         Ok(report)
     }
@@ -369,12 +365,21 @@ async fn tables_of(
     Ok(lost.is_empty().then_some(tables))
 }
 
-/// Runs what takes the processor a while where it holds nobody up.
+/// Runs what takes the processor a while where it holds nobody up: in a thread that gets the processor
+/// when commits and queries leave it.
 async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Damaged> + Send + 'static,
 ) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
+    let (sender, done) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("fold".to_owned())
+        .spawn(move || {
+            // Of this thread alone: Linux has a niceness for each.
+            let _ = rustix::process::nice(NICE);
+            let _ = sender.send(work());
+        })
+        .map_err(|error| StoreError::unreadable("folding", error))?;
+    done.await
         .map_err(|error| StoreError::unreadable("folding", error))?
         .map_err(|damaged| StoreError::unreadable("block", damaged))
 }

@@ -149,8 +149,9 @@ impl LayoutCache {
         let Some(layout) = self.layouts.get_mut(&server_id) else {
             return Err(StoreError::unreadable("layout", "missing after it was made"));
         };
-        let (cells, values, stale) = layout.encode(&self.flat, taken_at);
-        layout.touch(connection, taken_at, stale).await?;
+        let touched_before = taken_at.0 - lag_of(server_id);
+        let (cells, values, stale) = layout.encode(&self.flat, taken_at, touched_before);
+        layout.touch(connection, taken_at, touched_before, stale).await?;
         let without_place = self.flat.values.len() as u64 - values;
         let newly_limited = if without_place > 0 {
             self.limited.insert(server_id)
@@ -169,6 +170,13 @@ impl LayoutCache {
             newly_limited,
         })
     }
+}
+
+/// How far the dictionary of a server may trail: each has its own, from half of [`LAG_MS`] to the whole, so
+/// that a thousand servers enrolled at once do not all bring it up to date in one commit every hour.
+fn lag_of(server_id: ServerId) -> i64 {
+    const HALF: i64 = LAG_MS / 2;
+    HALF + server_id.0.wrapping_mul(0x9e37_79b9).rem_euclid(HALF)
 }
 
 /// Values to find a place for.
@@ -277,7 +285,7 @@ impl Layout {
     }
 
     /// The cells, the number of values in them, and the series whose `last_seen_at` is to be moved on.
-    fn encode(&mut self, flat: &Flat, taken_at: Timestamp) -> (Vec<u8>, u64, Vec<i64>) {
+    fn encode(&mut self, flat: &Flat, taken_at: Timestamp, touched_before: i64) -> (Vec<u8>, u64, Vec<i64>) {
         let mut encoder = Encoder::default();
         let mut stale = Vec::new();
         let mut count = 0;
@@ -293,7 +301,7 @@ impl Layout {
                 Some(value) => {
                     encoder.value(value.value);
                     count += 1;
-                    if key.last_seen_at < taken_at.0 - LAG_MS {
+                    if key.last_seen_at < touched_before {
                         key.last_seen_at = taken_at.0;
                         stale.push(key.series_id);
                     }
@@ -308,9 +316,10 @@ impl Layout {
         &mut self,
         connection: &mut SqliteConnection,
         taken_at: Timestamp,
+        touched_before: i64,
         stale: Vec<i64>,
     ) -> Result<()> {
-        if self.last_used_at < taken_at.0 - LAG_MS {
+        if self.last_used_at < touched_before {
             self.last_used_at = taken_at.0;
             sqlx::query("UPDATE layout SET last_used_at = ? WHERE id = ?")
                 .bind(taken_at.0)

@@ -22,14 +22,21 @@ pub(super) const SIZES: Sizes = Sizes {
     roll: 1_024,
     full: 4_096,
 };
-/// Blocks merged together.
+/// Small blocks of samples merged together: each sample is encoded anew seldom.
 pub(super) const FAN_IN: usize = 4;
+/// Larger ones, and roll-ups: little is left over as small blocks, which have more bytes a value.
+const PAIR: usize = 2;
 /// Values a block may have: bounds the memory a merge takes.
 const FULL_VALUES: i64 = 2_000_000;
 
-/// Rank of a block's size: blocks of one rank are merged.
-fn rank(samples: i64) -> u32 {
-    samples.max(1).ilog2() / 2
+/// Rank of a block's size, and how many neighbours of one rank are merged.
+fn rank(block: &BlockRow, sizes: &Sizes) -> (u32, usize) {
+    let power = block.samples.max(1).ilog2();
+    if block.tier == 0 && block.samples < sizes.roll {
+        (power / 2, FAN_IN)
+    } else {
+        (power, PAIR)
+    }
 }
 
 /// The blocks to merge next, if any.
@@ -45,9 +52,9 @@ pub(super) fn choose(mut blocks: Vec<BlockRow>, sizes: &Sizes) -> Option<Vec<Blo
     for end in 1..=blocks.len() {
         let of_a_kind = end < blocks.len()
             && small(&blocks[end])
-            && rank(blocks[end].samples) == rank(blocks[start].samples);
+            && rank(&blocks[end], sizes) == rank(&blocks[start], sizes);
         let run = &blocks[start..end];
-        if run.len() >= FAN_IN && small(&run[0]) && fits(run) {
+        if run.len() >= rank(&run[0], sizes).1 && small(&run[0]) && fits(run) {
             return Some(run.to_vec());
         }
         if !of_a_kind {
@@ -58,7 +65,7 @@ pub(super) fn choose(mut blocks: Vec<BlockRow>, sizes: &Sizes) -> Option<Vec<Blo
     // Roll-ups that follow each other may share a bucket.
     blocks.windows(2).find_map(|pair| {
         let overlap = pair[0].tier == 0 && pair[1].first_at <= pair[0].last_at;
-        let swallowed = small(&pair[0]) && rank(pair[0].samples) < rank(pair[1].samples);
+        let swallowed = small(&pair[0]) && rank(&pair[0], sizes).0 < rank(&pair[1], sizes).0;
         ((overlap || swallowed) && fits(pair)).then(|| pair.to_vec())
     })
 }
@@ -176,6 +183,15 @@ mod tests {
         assert_eq!(choose(equal(3, 256), &SIZES), None);
         assert_eq!(choose(equal(9, 256), &SIZES).unwrap().len(), FAN_IN);
         assert_eq!(choose(equal(4, SIZES.full), &SIZES), None);
+        assert_eq!(choose(equal(3, 1_024), &SIZES).unwrap().len(), PAIR);
+        let roll_ups = |count| {
+            let blocks = equal(count, 12).into_iter();
+            blocks
+                .map(|block| BlockRow { tier: 1, ..block })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(choose(roll_ups(1), &SIZES), None);
+        assert_eq!(choose(roll_ups(2), &SIZES).unwrap().len(), PAIR);
         let mut mixed = equal(3, 256);
         mixed.insert(0, block(9, -10, -1, 1_024));
         assert_eq!(choose(mixed, &SIZES), None);

@@ -2,9 +2,9 @@
 //!
 //! Always in small transactions: what the pipeline commits goes in between them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::QueryBuilder;
 
 use super::chunks::{self, BlockRow, block_columns};
 use super::layout::{LAG_MS, series_of};
@@ -26,10 +26,16 @@ impl Store {
     /// The database cannot be read.
     pub async fn count_samples(&self, range: &DeleteRange) -> Result<u64> {
         let mut connection = self.read().await?;
-        let mut sql = QueryBuilder::new("SELECT count(*) FROM sample WHERE ");
-        push_range(&mut sql, range);
-        let mut count: i64 = sql.build_query_scalar().fetch_one(&mut *connection).await?;
         let before = range.before.map_or(i64::MAX, |before| before.0);
+        let mut sql = QueryBuilder::new(
+            "SELECT count(*) FROM tally CROSS JOIN sample ON sample.server_id = tally.server_id
+             WHERE sample.taken_at < ",
+        );
+        sql.push_bind(before);
+        if let Some(server_id) = range.server_id {
+            sql.push(" AND tally.server_id = ").push_bind(server_id.0);
+        }
+        let mut count: i64 = sql.build_query_scalar().fetch_one(&mut *connection).await?;
         let mut sql = QueryBuilder::new(concat!("SELECT ", block_columns!(), " FROM block WHERE tier = 0"));
         sql.push(" AND first_at < ").push_bind(before);
         if let Some(server_id) = range.server_id {
@@ -165,30 +171,46 @@ impl Store {
         }
     }
 
+    /// Deletes rows, server by server.
     pub(super) async fn delete_rows(&self, range: &DeleteRange) -> Result<u64> {
+        let before = range.before.map_or(i64::MAX, |before| before.0);
+        let servers: Vec<i64> = match range.server_id {
+            Some(server_id) => vec![server_id.0],
+            None => {
+                sqlx::query_scalar(
+                    "SELECT server_id FROM tally WHERE
+                     (SELECT min(taken_at) FROM sample WHERE server_id = tally.server_id) < ?",
+                )
+                .bind(before)
+                .fetch_all(&self.inner.readers)
+                .await?
+            }
+        };
         let mut total = 0;
-        loop {
-            let mut write = self.write().await?;
-            self.samples_are_deleted();
-            let connection = write.connection()?;
-            let servers: Vec<i64> = batch_sql(range)
-                .build_query_scalar()
-                .fetch_all(&mut *connection)
-                .await?;
-            let mut gone: BTreeMap<i64, i64> = BTreeMap::new();
-            for server_id in &servers {
-                *gone.entry(*server_id).or_default() += 1;
-            }
-            for (server_id, samples) in gone {
-                samples::count(connection, server_id, -samples).await?;
-            }
-            write.commit().await?;
-            self.samples_are_deleted();
-            total += servers.len() as u64;
-            if (servers.len() as i64) < BATCH_ROWS {
-                return Ok(total);
+        for server_id in servers {
+            loop {
+                let mut write = self.write().await?;
+                self.samples_are_deleted();
+                let connection = write.connection()?;
+                let gone = sqlx::query(BATCH)
+                    .bind(server_id)
+                    .bind(before)
+                    .bind(BATCH_ROWS)
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected();
+                if gone > 0 {
+                    samples::count(connection, server_id, -gone.cast_signed()).await?;
+                }
+                write.commit().await?;
+                self.samples_are_deleted();
+                total += gone;
+                if gone < BATCH_ROWS.unsigned_abs() {
+                    break;
+                }
             }
         }
+        Ok(total)
     }
 
     /// Removes layouts that no sample uses any more, and the series that are in none left.
@@ -276,24 +298,6 @@ impl Store {
     }
 }
 
-fn push_range(sql: &mut QueryBuilder<Sqlite>, range: &DeleteRange) {
-    match range.server_id {
-        Some(server_id) => sql.push("server_id = ").push_bind(server_id.0),
-        None => sql.push("TRUE"),
-    };
-    if let Some(before) = range.before {
-        sql.push(" AND taken_at < ").push_bind(before.0);
-    }
-}
-
-/// Deletes one batch and names the server of every row.
-pub(super) fn batch_sql(range: &DeleteRange) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new(
-        "DELETE FROM sample WHERE (server_id, taken_at) IN (SELECT server_id, taken_at FROM sample WHERE ",
-    );
-    push_range(&mut sql, range);
-    sql.push(" ORDER BY taken_at LIMIT ")
-        .push_bind(BATCH_ROWS)
-        .push(") RETURNING server_id");
-    sql
-}
+/// Deletes the oldest rows of a server, so many at most.
+pub(super) const BATCH: &str = "DELETE FROM sample WHERE server_id = ?1 AND taken_at IN
+     (SELECT taken_at FROM sample WHERE server_id = ?1 AND taken_at < ?2 ORDER BY taken_at LIMIT ?3)";

@@ -72,18 +72,40 @@ async fn keys(
     count: usize,
     page: &mut MetricsPage,
 ) -> Result<Vec<Key>> {
-    // The largest on top: it goes when a smaller one comes.
-    let mut first: BinaryHeap<Key> = rows_sql(query, count)
-        .build_query_as::<Key>()
-        .fetch_all(&mut *connection)
-        .await?
-        .into();
     let after = query.after.map(|after| (after.taken_at.0, after.server_id.0));
     let from = query
         .from
         .map_or(i64::MIN, |from| from.0)
         .max(after.map_or(i64::MIN, |after| after.0));
     let to = query.to.map_or(i64::MAX, |to| to.0);
+    // The largest on top: it goes when a smaller one comes.
+    let mut first: BinaryHeap<Key> = BinaryHeap::new();
+    let servers: Vec<i64> = match query.server_id {
+        Some(server_id) => vec![server_id.0],
+        None => sqlx::query_scalar(ROWS_OF).fetch_all(&mut *connection).await?,
+    };
+    for server_id in servers {
+        let to = match first.peek() {
+            Some((largest, _)) if first.len() == count => to.min(largest.saturating_add(1)),
+            _ => to,
+        };
+        let times: Vec<i64> = sqlx::query_scalar(ROWS)
+            .bind(server_id)
+            .bind(from)
+            .bind(to)
+            .bind(count as i64 + 1)
+            .fetch_all(&mut *connection)
+            .await?;
+        for taken_at in times {
+            let key = (taken_at, server_id);
+            if after.is_none_or(|after| key > after) {
+                first.push(key);
+                if first.len() > count {
+                    first.pop();
+                }
+            }
+        }
+    }
     let found = blocks_sql(query, (from, to))
         .build()
         .fetch_all(&mut *connection)
@@ -125,31 +147,13 @@ async fn keys(
     Ok(first.into_sorted_vec())
 }
 
-/// The keys of the rows not folded yet.
-pub(super) fn rows_sql(query: &MetricsQuery, count: usize) -> QueryBuilder<Sqlite> {
-    let mut sql = QueryBuilder::new("SELECT taken_at, server_id FROM sample WHERE ");
-    push_servers(&mut sql, query);
-    if let Some(from) = query.from {
-        sql.push(" AND taken_at >= ").push_bind(from.0);
-    }
-    if let Some(to) = query.to {
-        sql.push(" AND taken_at < ").push_bind(to.0);
-    }
-    if let Some(after) = query.after {
-        if query.server_id.is_some() {
-            sql.push(" AND taken_at > ").push_bind(after.taken_at.0);
-        } else {
-            sql.push(" AND (taken_at, server_id) > (")
-                .push_bind(after.taken_at.0)
-                .push(", ")
-                .push_bind(after.server_id.0)
-                .push(")");
-        }
-    }
-    sql.push(" ORDER BY taken_at, server_id LIMIT ")
-        .push_bind(count as i64);
-    sql
-}
+/// Servers that may have rows not folded yet. Those of a deleted server wait to be swept away.
+pub(super) const ROWS_OF: &str =
+    "SELECT server_id FROM tally WHERE server_id NOT IN (SELECT server_id FROM removal)";
+
+/// The first rows of a server in a time. One more than wanted is asked for: a page may begin between
+/// two servers of one moment.
+pub(super) const ROWS: &str = "SELECT taken_at FROM sample WHERE server_id = ? AND taken_at >= ? AND taken_at < ? ORDER BY taken_at LIMIT ?";
 
 /// The blocks of samples that reach into a time, by their beginning.
 pub(super) fn blocks_sql(query: &MetricsQuery, (from, to): (i64, i64)) -> QueryBuilder<Sqlite> {

@@ -74,7 +74,7 @@ impl Ours {
         let shutdown = CancellationToken::new();
         let (cpu, wall) = (own_cpu(), Instant::now());
         let ingest = tokio::spawn(ingest.run(readings, shutdown.clone()));
-        let folding = tokio::spawn(fold_beside(self.store.clone()));
+        let folding = tokio::spawn(beside(self.store.clone()));
         let mut values = 0;
         for number in 0..fleet.length {
             for (server, id) in self.ids.iter().enumerate() {
@@ -135,8 +135,21 @@ impl Ours {
     }
 }
 
+/// What the hub does beside ingest.
+async fn beside(store: Store) {
+    tokio::join!(fold_beside(&store), write_back_beside(&store));
+}
+
+/// Writes the log back, and looks as often as the hub does.
+async fn write_back_beside(store: &Store) {
+    loop {
+        store.tend_log().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
 /// Folds whenever there is something to fold, as the hub does, but looks more often.
-async fn fold_beside(store: Store) {
+async fn fold_beside(store: &Store) {
     loop {
         let report = store
             .fold(Timestamp::now(), Duration::from_millis(500))
@@ -153,7 +166,7 @@ async fn fold_beside(store: Store) {
 pub(crate) async fn commit_times(fleet: &Fleet, path: &Path, batch: usize) -> [Duration; 3] {
     let mut ours = Ours::open(path).await;
     ours.enrol(fleet.servers(), Timestamp(fleet.start)).await;
-    let folding = tokio::spawn(fold_beside(ours.store.clone()));
+    let folding = tokio::spawn(beside(ours.store.clone()));
     let mut times = Vec::new();
     let mut samples = Vec::with_capacity(batch);
     for number in 0..fleet.length {
