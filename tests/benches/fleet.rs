@@ -261,24 +261,24 @@ fn tell_start(what: &str, listening: Duration, took: Duration, before: &Figures,
 
 async fn steady(hub: &TestHub, fleet: &mut FleetProcess, nodes: usize, interval: Duration, empty: u64) {
     let (pid, fleets) = (hub.pid().to_string(), fleet.pid().to_string());
+    let stored = hub.api().get("/api/storage").await["samples"].as_u64();
     let before = fleet
         .tell(&format!("measure {}", interval.as_millis()))
         .await
         .unwrap();
-    let stored = hub.api().get("/api/storage").await["samples"].as_u64();
     let cpu = (cpu_of(&pid), cpu_of(&fleets));
     let started = Instant::now();
     tokio::time::sleep(MEASURE.max(interval * 3)).await;
     let seconds = started.elapsed().as_secs_f64();
     let (hubs, simulators) = (cpu_of(&pid) - cpu.0, cpu_of(&fleets) - cpu.1);
     let after = fleet.figures().await.unwrap();
+    let resident = memory_of(&pid, "VmRSS");
     let stored = hub.api().get("/api/storage").await["samples"]
         .as_u64()
         .zip(stored);
     let polls = (after.polls - before.polls) as f64;
     let due = nodes as f64 * seconds / interval.as_secs_f64();
     let bytes = (after.heard_bytes + after.said_bytes - before.heard_bytes - before.said_bytes) as f64;
-    let resident = memory_of(&pid, "VmRSS");
     println!("\n| | |\n|---|---:|");
     println!(
         "| CPU of the hub, commits and all | {:.1} % of a core, {:.0} µs a poll |",

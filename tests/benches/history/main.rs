@@ -102,7 +102,7 @@ fn directory() -> TempDir {
 
 /// The same samples into all three: bytes, speed, and a query.
 async fn sizes(recording: &Recording, step: usize) {
-    let fleet = long_fleet(recording, step, if step == 1 { 5 } else { 20 });
+    let fleet = long_fleet(recording, step, 20);
     println!(
         "\n### {} servers × {} samples at {step} s\n",
         fleet.servers(),
@@ -111,12 +111,15 @@ async fn sizes(recording: &Recording, step: usize) {
     println!("| | bytes a value | values/s of one core | values/s | the series of a day's page, over HTTP |");
     println!("|---|---:|---:|---:|---:|");
     let home = directory();
+    let empty = Ours::open(&home.path().join("empty.db")).await.close().await;
     let path = home.path().join("gander.db");
     let mut ours = Ours::open(&path).await;
     let mut filled = ours.fill(&fleet, Snapshot::clone).await;
     filled.bytes = ours.close().await;
     let query = our_query(&path, &fleet).await;
     row("gander", &filled, Some(query), None);
+    let share = empty as f64 / filled.values as f64;
+    println!("| of which an empty file, {empty} bytes | {share:.3} | | | |");
     for kind in [Kind::Prometheus, Kind::VictoriaMetrics] {
         if kind.version().is_none() {
             continue;
@@ -254,7 +257,8 @@ async fn classes(recording: &Recording) {
 async fn commits(recording: &Recording) {
     let home = directory();
     // Ten batches a second of 1,000 samples each are that many values.
-    let fleet = Fleet::new(recording, 10, 1_000, Some(120));
+    // So many of them that every server is folded more than once.
+    let fleet = Fleet::new(recording, 10, 1_000, Some(600));
     let [median, late, longest] = commit_times(&fleet, &home.path().join("gander.db"), 1_000).await;
     println!("\n### Commits of 1,000 samples while folding goes on\n");
     println!(
