@@ -255,7 +255,7 @@ mod tests {
     use crate::model::{Timestamp, server::ServerSpec};
 
     fn server(id: i64, interval_seconds: Option<u32>) -> Server {
-        let mut spec = ServerSpec::new(&format!("server-{id}"), "192.0.2.1", "", Transport::Agent);
+        let mut spec = ServerSpec::new(format!("server-{id}"), "192.0.2.1", "", Transport::Agent);
         spec.interval_seconds = interval_seconds;
         Server {
             id: ServerId(id),
