@@ -429,3 +429,27 @@ fn significant(value: u64) -> u64 {
 fn narrow(value: u128) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_keep_ten_significant_bits_and_are_off_by_a_thousandth_at_most() {
+        for (value, rounded) in [
+            (0, 0),
+            (1_023, 1_023),
+            (1_025, 1_026),
+            (2_047, 2_048),
+            (64_251, 64_256),
+            (u64::MAX, u64::MAX << 54),
+        ] {
+            assert_eq!(significant(value), rounded, "{value}");
+        }
+        for value in (0..63).flat_map(|bit| [(1_u64 << bit) + 1, (3_u64 << bit) / 2 + 7]) {
+            let rounded = significant(value);
+            assert!(rounded.abs_diff(value) <= value / 1_024, "{value}: {rounded}");
+            assert_eq!(significant(rounded), rounded);
+        }
+    }
+}
