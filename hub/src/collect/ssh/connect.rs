@@ -367,12 +367,14 @@ fn handshake_error(about: About<'_>, error: &russh::Error, first_words: &str) ->
     let hung_up = |detail: &str| {
         if first_words.is_empty() || first_words.starts_with("SSH-") {
             about.disconnected(Stage::Handshake, detail)
-        } else if SSHD_TURNS_AWAY.iter().any(|words| first_words.starts_with(words)) {
-            about.disconnected(Stage::Handshake, first_words)
         } else {
             about.protocol(&format!("it says \"{first_words}\""))
         }
     };
+    // Whatever comes of words that are no version: a line of it may be all, or the end come before it.
+    if SSHD_TURNS_AWAY.iter().any(|words| first_words.starts_with(words)) {
+        return about.disconnected(Stage::Handshake, first_words);
+    }
     match error {
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
             let kind = match kind {
