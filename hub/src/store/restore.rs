@@ -115,6 +115,13 @@ async fn prepare(
     Ok((report, carried))
 }
 
+fn remove_if_there(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(explain_io(file, &error)),
+        _ => Ok(()),
+    }
+}
+
 fn copy_file(from: &Path, to: &Path) -> Result<()> {
     let mut input = std::fs::File::open(from).map_err(|error| explain_io(from, &error))?;
     let mut output = OpenOptions::new()
@@ -137,15 +144,22 @@ async fn put_aside(database: &Path, now: Timestamp) -> Result<Option<PathBuf>> {
         return Ok(None);
     }
     let kept = beside(database, &format!(".before-restore-{}", moment_word(now)));
+    let kept_log = beside(&kept, "-wal");
+    if log.exists() {
+        // SQLite takes a log away when it lets go of a file it cannot read, in a thread of its own.
+        copy_file(&log, &kept_log)?;
+    }
     match settle(database).await {
-        Ok(()) => {}
+        // It is in the file now.
+        Ok(()) => remove_if_there(&kept_log)?,
         // What is damaged is kept as it is, log and all.
         Err(StoreError::Corrupt { .. } | StoreError::Sqlx(_) | StoreError::Open { .. }) => {
-            if log.exists() {
-                std::fs::rename(&log, beside(&kept, "-wal")).map_err(|error| explain_io(&log, &error))?;
-            }
+            remove_if_there(&log)?;
         }
-        Err(error) => return Err(error),
+        Err(error) => {
+            remove_if_there(&kept_log)?;
+            return Err(error);
+        }
     }
     let _ = std::fs::remove_file(beside(database, "-shm"));
     std::fs::hard_link(database, &kept)

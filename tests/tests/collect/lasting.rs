@@ -67,30 +67,6 @@ async fn an_sshd_that_comes_back_is_collected_again() {
 }
 
 #[tokio::test]
-async fn an_sshd_that_turns_the_hub_away_for_now_is_named_and_asked_again() {
-    let sshd = RealSshd::start_with(&["MaxStartups 1:100:1"]).with_password_user("deploy", "secret");
-    let spec = sshd.spec("web-1", "deploy");
-    let stranger = tokio::net::TcpStream::connect((spec.host.as_str(), spec.port))
-        .await
-        .unwrap();
-    eventually("the stranger is counted", async || {
-        let mut banner = [0; 4];
-        (stranger.peek(&mut banner).await.ok()? > 0).then_some(())
-    })
-    .await;
-    let mut collecting = Collecting::from(vec![target(1, &spec)]);
-    let turned_away = collecting
-        .failure(1, Code::Disconnected)
-        .await
-        .outcome
-        .unwrap_err();
-    assert!(turned_away.message.contains("MaxStartups"), "{turned_away}");
-    drop(stranger);
-    collecting.success(1).await;
-    collecting.stop().await;
-}
-
-#[tokio::test]
 async fn a_connection_that_went_stale_is_replaced_within_the_same_poll() {
     let sshd = RealSshd::start().with_password_user("deploy", "secret");
     let mut slow = target(1, &sshd.spec("web-1", "deploy"));
